@@ -1,0 +1,49 @@
+"""How the pure steps meet a log: a fold takes one partition's records in offset order.
+
+A fold owns everything it knows. Given the same records in the same order it gives the same outputs and
+the same state records, byte for byte, whoever runs it and however the run was cut: that is what makes a
+crash harmless and a recording replayable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Record(NamedTuple):
+    """One record as it was read from a partition; `timestamp_ms` is the broker's."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Output(NamedTuple):
+    """One record to write. `topic` is the logical name; `timestamp_ms` None lets the producer stamp it."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class Fold(Protocol):
+    """One partition's state and the step that moves it."""
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Replace the whole state by these state records, as `changes` once gave them."""
+        ...
+
+    def apply(self, record: Record) -> Sequence[Output]:
+        """Take the next record; a record that can't be used becomes a dead letter, never an exception."""
+        ...
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """State records that changed since the last call; None as the value deletes the key."""
+        ...

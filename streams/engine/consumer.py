@@ -1,0 +1,356 @@
+"""The consumer of a Stopbank worker: Faust's interface, with ownership of partitions in our own hands.
+
+Faust's consumer moves read positions and acknowledgements by a flow control that has lost events in
+rebalances. Here aiokafka's group membership says what is assigned, `OwnedPartition` says what may be taken
+and committed, and a partition is opened only when its fold has been read back to the end of its changelog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP, Message
+from mode import Service
+
+from streams.engine.partition import OwnedPartition, Run, SourceRecord
+from streams.engine.recovery import ChangelogReader
+
+if TYPE_CHECKING:
+    from streams.engine.app import EngineApp
+
+log = structlog.get_logger(__name__)
+
+# Records that may be in flight in the worker before it stops fetching; a few fetches' worth.
+MAX_IN_FLIGHT_RECORDS = 6_000
+# A run is short enough that heartbeats and acknowledgements are served in between.
+MAX_RUN_RECORDS = 300
+_INTAKE_POLL_MS = 500
+_COMMIT_INTERVAL_S = 0.25
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Passes aiokafka's rebalance calls on."""
+
+    def __init__(self, consumer: RunConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._consumer.give_up()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._consumer.take_over(set(assigned))
+
+
+class RunConsumer(Service):
+    """Delivers runs of records to Faust's conductor, in order, from partitions that this worker owns.
+
+    It answers what Faust's app, conductor and agents ask of a consumer; the rest of Faust's interface
+    (seeks, flow control, acknowledgements of single messages) has no meaning here and is left out.
+    """
+
+    def __init__(self, transport: Any, callback: Any, *_: Any, **kwargs: Any) -> None:
+        for unused in ("on_partitions_revoked", "on_partitions_assigned", "commit_interval"):
+            kwargs.pop(unused, None)
+        self.transport = transport
+        self.app: EngineApp = transport.app
+        self.callback = callback
+        self.in_transaction = False
+        self.randomly_assigned_topics: set[str] = set()
+        self.commit_interval = _COMMIT_INTERVAL_S
+        super().__init__(**kwargs)
+        self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._in_flight_records = 0
+        self._changed = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
+        self._draining = False
+        self._consumer: AIOKafkaConsumer | None = None
+        self.generation = 0
+        # Faust's streams look these up when they start; runs are tracked by their partition instead.
+        self._unacked_messages: set[Any] = set()
+        self.unacked = self._unacked_messages
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Connect. Raises aiokafka's errors where no broker answers."""
+        options = self.app.engine.consumer_options()
+        self._consumer = AIOKafkaConsumer(**options)
+        await self._consumer.start()
+        self.add_future(self._guarded(self._take_in()))
+        self.add_future(self._guarded(self._commit_forever()))
+
+    async def on_stop(self) -> None:
+        """Leave the group; what was finished has been committed by `drain`."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def drain(self) -> None:
+        """Stop taking records, finish what is in flight, commit: the clean way out."""
+        self._draining = True
+        await self.give_up()
+
+    async def _guarded(self, work: Any) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as failure:
+            self.app.fail(failure)
+
+    @property
+    def group(self) -> AIOKafkaConsumer:
+        """The aiokafka consumer beneath. Raises RuntimeError before the start."""
+        if self._consumer is None:
+            raise RuntimeError("the consumer has not been started")
+        return self._consumer
+
+    # -- ownership ----------------------------------------------------------------------------------
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics."""
+        names = sorted(set(topics))
+        log.info("subscribing", topics=names)
+        self.group.subscribe(names, listener=_Listener(self))
+
+    async def give_up(self) -> None:
+        """Before a rebalance or the end: finish what is in flight, commit it, close every partition."""
+        self.app.on_ownership_change(ready=False)
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        owned = list(self._owned.values())
+        # From here on `_take_in` finds no partition to take records for.
+        self._owned = {}
+        drained = await self._wait_until_idle(owned)
+        await self._commit(owned)
+        for partition in owned:
+            if partition.idle:
+                continue
+            # Its fold has applied what its changelog may never see: it must be read back.
+            log.warning("gave up with runs in flight", partition=str(partition.tp))
+            self.app.engine.forget_fold(partition.tp)
+        for partition in owned:
+            partition.close()
+        if drained:
+            self._in_flight_records = 0
+        self._changed.set()
+        log.info("gave up", partitions=len(owned), drained=drained)
+
+    async def take_over(self, assigned: set[TopicPartition]) -> None:
+        """After a rebalance: hold the assigned partitions closed, and open each as its fold is ready."""
+        self.group.pause(*assigned)
+        self.generation += 1
+        self.app.consumer_generation_id = self.generation
+        self.app.flow_control.resume()
+        await self.app.topics.on_partitions_assigned({TP(tp.topic, tp.partition) for tp in assigned})
+        if self._draining:
+            return
+        self._owned = {tp: OwnedPartition(tp) for tp in assigned}
+        self.app.engine.keep_only(assigned)
+        log.info("took over", partitions=[f"{tp.topic}-{tp.partition}" for tp in sorted(assigned)])
+        self._opening = asyncio.create_task(self._guarded(self._open_all(dict(self._owned))))
+
+    async def _open_all(self, owned: Mapping[TopicPartition, OwnedPartition]) -> None:
+        engine = self.app.engine
+        changelogs = {engine.changelog_of(tp): tp for tp in owned if engine.changelog_of(tp)}
+        for tp, partition in owned.items():
+            if tp not in changelogs.values():
+                await self._open(partition, fence_end=0)
+        reader = ChangelogReader(engine.client_options, engine.stall_s)
+        await self._open_unmoved(reader, changelogs, owned)
+        async for changelog, image, end in reader.read(cast(Any, changelogs.keys())):
+            tp = changelogs[changelog]
+            held = engine.install(tp, image, end)
+            log.info("recovered", partition=str(tp), records=len(image.records), fence=held.fence)
+            await self._open(owned[tp], fence_end=held.fence + 1)
+        self.app.on_ownership_change(ready=True)
+
+    async def _open_unmoved(
+        self,
+        reader: ChangelogReader,
+        changelogs: dict[Any, TopicPartition],
+        owned: Mapping[TopicPartition, OwnedPartition],
+    ) -> None:
+        """Open at once the partitions whose fold is still in memory and whose changelog nobody touched."""
+        engine = self.app.engine
+        kept = {c: held for c, tp in changelogs.items() if (held := engine.held(tp)) is not None}
+        if not kept:
+            return
+        ends = await reader.end_offsets(kept)
+        for changelog, held in kept.items():
+            if held.changelog_end == ends[changelog] and held.fence == held.durable_fence:
+                await self._open(owned[changelogs.pop(changelog)], fence_end=held.fence + 1)
+
+    async def _open(self, partition: OwnedPartition, fence_end: int) -> None:
+        tp = partition.tp
+        committed = await self.group.committed(tp)
+        earliest = (await self.group.beginning_offsets([tp]))[tp]
+        self.app.engine.verify_fence(tp, committed, fence_end)
+        start = max(committed or 0, fence_end)
+        if start < earliest:
+            if committed is not None or fence_end:
+                log.error(
+                    "records expired unread", partition=str(tp), missing=earliest - start, at=start
+                )
+                self.app.on_expired(tp, earliest - start)
+            start = earliest
+        if partition.closed or self._owned.get(tp) is not partition:
+            return
+        self.group.seek(tp, start)
+        partition.committed = committed
+        partition.open(start)
+        self.group.resume(tp)
+
+    async def _wait_until_idle(self, owned: list[OwnedPartition]) -> bool:
+        """Wait for runs in flight, no longer than the group allows; False where some remain."""
+        deadline = asyncio.get_running_loop().time() + self.app.engine.drain_s
+        while not all(partition.idle for partition in owned):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return False
+        return True
+
+    # -- records in ---------------------------------------------------------------------------------
+
+    async def _take_in(self) -> None:
+        while not self.should_stop:
+            await self._wait_for_room()
+            if self._draining or not self.group.assignment():
+                await self._sleep_until_changed()
+                continue
+            fetched = await self.group.getmany(timeout_ms=_INTAKE_POLL_MS)
+            for tp, records in fetched.items():
+                await self._deliver(tp, cast(Any, records))
+
+    async def _deliver(self, tp: TopicPartition, records: list[SourceRecord]) -> None:
+        partition = self._owned.get(tp)
+        if partition is None:
+            return
+        admission = partition.admit(records)
+        if admission.reread_from is not None:
+            log.warning(
+                "position jumped, reading again",
+                partition=str(tp),
+                expected=admission.reread_from,
+                got=records[0].offset,
+            )
+            self.group.seek(tp, admission.reread_from)
+            return
+        admitted = admission.records
+        runs = [
+            partition.take(admitted[start : start + MAX_RUN_RECORDS])
+            for start in range(0, len(admitted), MAX_RUN_RECORDS)
+        ]
+        self._in_flight_records += len(admitted)
+        for run in runs:
+            await self.callback(self._message(tp, run))
+
+    def _message(self, tp: TopicPartition, run: Run) -> Message:
+        last = run.records[-1]
+        return Message(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            0,
+            None,
+            None,
+            cast(Any, run),
+            None,
+            0,
+            0,
+            TP(tp.topic, tp.partition),
+            generation_id=self.generation,
+        )
+
+    def finish(self, run: Run) -> None:
+        """A run's outputs and state are durable: it may be committed."""
+        run.owner.finish(run)
+        self._in_flight_records -= len(run.records)
+        self._changed.set()
+
+    async def _wait_for_room(self) -> None:
+        while self._in_flight_records > MAX_IN_FLIGHT_RECORDS and not self.should_stop:
+            await self._sleep_until_changed()
+
+    async def _sleep_until_changed(self) -> None:
+        self._changed.clear()
+        try:
+            await asyncio.wait_for(self._changed.wait(), 0.1)
+        except TimeoutError:
+            return
+
+    # -- commits ------------------------------------------------------------------------------------
+
+    async def _commit_forever(self) -> None:
+        while not self.should_stop:
+            await asyncio.sleep(self.commit_interval)
+            await self._commit(list(self._owned.values()))
+
+    async def _commit(self, owned: list[OwnedPartition]) -> None:
+        due = {p: offset for p in owned if (offset := p.to_commit()) is not None}
+        if not due:
+            return
+        offsets = {
+            p.tp: OffsetAndMetadata(offset, "") for p, offset in due.items()
+        }
+        try:
+            await self.group.commit(offsets)
+        except (KafkaError, RuntimeError, AssertionError) as failure:
+            # Nothing is lost: the fences say what was applied, and the next owner starts there.
+            log.warning("commit failed", error=repr(failure))
+            return
+        for partition, offset in due.items():
+            partition.committed = offset
+
+    # -- the rest of Faust's consumer interface -----------------------------------------------------
+
+    def assignment(self) -> set[TP]:
+        """The partitions that this worker owns."""
+        return {TP(tp.topic, tp.partition) for tp in self._owned}
+
+    def owned_partitions(self) -> list[OwnedPartition]:
+        """The partitions held now, open or not."""
+        return list(self._owned.values())
+
+    def highwater(self, tp: TP) -> int:
+        """The broker's high watermark as last seen, 0 where it was not."""
+        return self.group.highwater(TopicPartition(tp.topic, tp.partition)) or 0
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Back-pressure is by records in flight, not by Faust's buffers."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """See `on_buffer_full`."""
+
+    def track_message(self, message: Any) -> None:
+        """Faust tracks single messages; here runs are tracked by their partition."""
+
+    def ack(self, message: Any) -> bool:
+        """Runs are finished through `finish` only."""
+        return False
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what is finished."""
+        await self._commit(list(self._owned.values()))
+        return True
+
+    async def on_task_error(self, exc: BaseException) -> None:
+        """An agent must not raise: a fault ends the process."""
+        self.app.fail(exc)
+
+    def close(self) -> None:
+        """Nothing to close beyond `on_stop`."""

@@ -1,0 +1,136 @@
+"""The life of a run: fold it, write its outputs, write its state, finish it; in that order, pipelined.
+
+Outputs are acknowledged before the state that knows of them is written, and the state is acknowledged
+before the run may be committed. So what a fence covers is done for good, and what it does not cover is done
+again with the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+
+from rules.fold import Fold, Output, Record
+from streams.engine.changelog import encode_changes
+from streams.engine.core import Engine
+from streams.engine.partition import Run, SourceRecord
+from streams.engine.partitioner import partition_for
+from streams.engine.tables import FoldPartition, FoldTable
+from streams.engine.writer import BatchWriter, Delivery, OutgoingRecord, Written
+
+
+class StateNotReadyError(Exception):
+    """A fold can't take a record yet (its ruleset has not arrived); nothing was changed by it."""
+
+
+def as_record(raw: SourceRecord) -> Record:
+    """The fold's view of a consumed record."""
+    return Record(raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
+
+
+class RunPipeline:
+    """Processes the runs of one source topic.
+
+    `table` is None for a stateless step, whose fold is then shared and never changes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        finish: Callable[[Run], None],
+        *,
+        table: FoldTable | None = None,
+        stateless: Fold | None = None,
+        wait_ready: Callable[[StateNotReadyError], Awaitable[None]] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._finish = finish
+        self._table = table
+        self._stateless = stateless
+        self._wait_ready = wait_ready
+        self._last: dict[int, asyncio.Task[None]] = {}
+
+    async def process(self, run: Run) -> None:
+        """Fold a run and start its way to durability; returns before it is durable."""
+        if run.owner.closed:
+            return
+        partition = run.owner.tp.partition
+        held = self._held(partition)
+        outputs = await self._fold(held.fold if held else self._stateless, run, held)
+        state: Sequence[OutgoingRecord] = ()
+        if held:
+            held.fence = run.end - 1
+            state = encode_changes(held.fold.changes(), held.fence)
+        self._last[partition] = asyncio.create_task(
+            self._complete(run, self._write(outputs), state, held, self._last.get(partition))
+        )
+
+    def _held(self, partition: int) -> FoldPartition | None:
+        return self._table.partitions_held[partition] if self._table is not None else None
+
+    async def _fold(
+        self, fold: Fold | None, run: Run, held: FoldPartition | None
+    ) -> list[Output]:
+        assert fold is not None, "a step without a table needs a stateless fold"
+        outputs: list[Output] = []
+        fence = held.fence if held else -1
+        for raw in run.records:
+            if raw.offset <= fence:
+                continue
+            record = as_record(raw)
+            while True:
+                try:
+                    outputs += fold.apply(record)
+                    break
+                except StateNotReadyError as missing:
+                    if self._wait_ready is None:
+                        raise
+                    await self._wait_ready(missing)
+        return outputs
+
+    def _write(self, outputs: Sequence[Output]) -> list[Delivery]:
+        writer: BatchWriter = self._engine.outputs
+        by_target: defaultdict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
+        for output in outputs:
+            topic, partitions = self._engine.target(output.topic)
+            key = output.key
+            partition = partition_for(key, partitions) if key is not None else 0
+            by_target[topic, partition].append(
+                OutgoingRecord(key, output.value, output.headers, output.timestamp_ms)
+            )
+        return [
+            delivery
+            for (topic, partition), records in by_target.items()
+            for delivery in writer.write(topic, partition, records)
+        ]
+
+    async def _complete(
+        self,
+        run: Run,
+        deliveries: Sequence[Delivery],
+        state: Sequence[OutgoingRecord],
+        held: FoldPartition | None,
+        earlier: asyncio.Task[None] | None,
+    ) -> None:
+        """Wait for the outputs, then write the state after that of the run before, then finish the run."""
+        try:
+            for delivery in deliveries:
+                await delivery
+            if earlier is not None:
+                await earlier
+            if held is not None and self._table is not None:
+                changelog = self._table.changelog_tp(run.owner.tp.partition)
+                written = await self._engine.changelogs.write_together(
+                    changelog.topic, changelog.partition, state
+                )
+                self._note(held, written, run.end - 1)
+            self._finish(run)
+        except Exception as failure:
+            self._engine.fail(failure)
+
+    def _note(self, held: FoldPartition, written: Written, fence: int) -> None:
+        held.durable_fence = fence
+        known = written.base_offset >= 0
+        # Several runs may share a batch: the batch's end is the same for each of them.
+        held.changelog_end = written.base_offset + written.count if known else None

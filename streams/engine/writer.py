@@ -1,0 +1,174 @@
+"""Writes records in batches: one batch a target partition, whatever number of runs they come from.
+
+While a partition's last batch waits to be sent, further records gather in the next one. At a low rate a
+record leaves at once; under load the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+# What a record costs in a batch beside its key, value and headers, at the most (lengths, deltas, counts).
+_RECORD_OVERHEAD_BYTES = 32
+_HEADER_OVERHEAD_BYTES = 10
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to write; `timestamp_ms` None means now."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_ms: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """An upper bound of what the record takes in a batch."""
+        headers = sum(len(k) * 4 + len(v) + _HEADER_OVERHEAD_BYTES for k, v in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers + _RECORD_OVERHEAD_BYTES
+
+
+class Written(NamedTuple):
+    """Where a batch was acknowledged; `base_offset` is -1 where the broker did not say."""
+
+    base_offset: int
+    count: int
+
+
+Delivery = asyncio.Future[Written]
+
+
+class RecordTooLargeError(Exception):
+    """A group of records that must lie in one batch is larger than a batch may be."""
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The batches on their way to one partition."""
+
+    tp: TopicPartition
+    builder: Any = None
+    delivery: Delivery | None = None
+    full: list[tuple[Any, Delivery]] = field(default_factory=list[tuple[Any, Delivery]])
+    sender: asyncio.Task[None] | None = None
+
+
+class BatchWriter:
+    """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        max_batch_bytes: int,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._producer = producer
+        self._max_batch_bytes = max_batch_bytes
+        self._on_failure = on_failure
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+
+    def write(
+        self, topic: str, partition: int, records: Iterable[OutgoingRecord]
+    ) -> list[Delivery]:
+        """Append records in order; each delivery is done when the broker acknowledged its batch."""
+        lane = self._lane(topic, partition)
+        deliveries: list[Delivery] = []
+        for record in records:
+            delivery = self._append(lane, record)
+            if not deliveries or deliveries[-1] is not delivery:
+                deliveries.append(delivery)
+        self._wake(lane)
+        return deliveries
+
+    def write_together(
+        self, topic: str, partition: int, records: Sequence[OutgoingRecord]
+    ) -> Delivery:
+        """Append records into one and the same batch: the broker takes all of them or none.
+
+        Raises RecordTooLargeError where they are too many for one batch.
+        """
+        size_bytes = sum(record.size_bytes for record in records)
+        if size_bytes > self._max_batch_bytes:
+            raise RecordTooLargeError(
+                f"{len(records)} records of {size_bytes} bytes for {topic} don't fit in one batch "
+                f"of {self._max_batch_bytes} bytes"
+            )
+        lane = self._lane(topic, partition)
+        if lane.builder is not None and lane.builder.size() + size_bytes > self._max_batch_bytes:
+            self._close_batch(lane)
+        delivery = self._append(lane, records[0])
+        for record in records[1:]:
+            if self._append(lane, record) is not delivery:
+                raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
+        self._wake(lane)
+        return delivery
+
+    def _lane(self, topic: str, partition: int) -> _Lane:
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = _Lane(TopicPartition(topic, partition))
+        return lane
+
+    def _append(self, lane: _Lane, record: OutgoingRecord) -> Delivery:
+        key, value, headers, timestamp_ms = record
+        if lane.builder is None:
+            self._open_batch(lane)
+        fields = {"key": key, "value": value, "timestamp": timestamp_ms, "headers": list(headers)}
+        if lane.builder.append(**fields) is None:
+            self._close_batch(lane)
+            self._open_batch(lane)
+            # The first record of a batch is taken whatever its size; the broker has the last word.
+            lane.builder.append(**fields)
+        assert lane.delivery is not None
+        return lane.delivery
+
+    def _open_batch(self, lane: _Lane) -> None:
+        lane.builder = self._producer.create_batch()
+        lane.delivery = asyncio.get_running_loop().create_future()
+
+    def _close_batch(self, lane: _Lane) -> None:
+        assert lane.delivery is not None
+        lane.builder.close()
+        lane.full.append((lane.builder, lane.delivery))
+        lane.builder = lane.delivery = None
+
+    def _wake(self, lane: _Lane) -> None:
+        if lane.sender is None and (lane.full or lane.builder is not None):
+            lane.sender = asyncio.create_task(self._send(lane), name=f"send {lane.tp}")
+
+    async def _send(self, lane: _Lane) -> None:
+        """Send the lane's batches in order until none is left."""
+        try:
+            while lane.full or lane.builder is not None:
+                if not lane.full:
+                    self._close_batch(lane)
+                builder, delivery = lane.full.pop(0)
+                # Returns when the batch is queued, which is when the one before it left: meanwhile
+                # the next batch fills up.
+                acknowledged = await self._producer.send_batch(
+                    builder, lane.tp.topic, partition=lane.tp.partition
+                )
+                acknowledged.add_done_callback(
+                    partial(self._settle, delivery, builder.record_count())
+                )
+        except Exception as failure:
+            self._on_failure(failure)
+        finally:
+            lane.sender = None
+
+    def _settle(self, delivery: Delivery, count: int, acknowledged: asyncio.Future[Any]) -> None:
+        if acknowledged.cancelled():
+            delivery.cancel()
+            return
+        failure = acknowledged.exception()
+        if failure is not None:
+            self._on_failure(failure)
+            return
+        if not delivery.done():
+            delivery.set_result(Written(acknowledged.result().offset, count))
