@@ -20,7 +20,8 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: Headers = ()
+    partition: int = 0
 
 
 class Output(NamedTuple):
@@ -31,6 +32,10 @@ class Output(NamedTuple):
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+
+
+class StateNotReadyError(Exception):
+    """A fold can't take a record yet (its ruleset has not arrived); nothing was changed by it."""
 
 
 class Fold(Protocol):

@@ -8,10 +8,11 @@ again with the same result.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-from rules.fold import Fold, Output, Record
+from rules.fold import Fold, Output, Record, StateNotReadyError
 from streams.engine.changelog import encode_changes
 from streams.engine.core import Engine
 from streams.engine.partition import Run, SourceRecord
@@ -20,13 +21,13 @@ from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter, Delivery, OutgoingRecord, Written
 
 
-class StateNotReadyError(Exception):
-    """A fold can't take a record yet (its ruleset has not arrived); nothing was changed by it."""
-
-
-def as_record(raw: SourceRecord) -> Record:
+def as_record(raw: SourceRecord, partition: int) -> Record:
     """The fold's view of a consumed record."""
-    return Record(raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
+    return Record(raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers), partition)
+
+
+# Hears of a run whose outputs are acknowledged: the run, its outputs, seconds since the pipeline took it.
+Observer = Callable[[Run, Sequence[Output], float], None]
 
 
 class RunPipeline:
@@ -43,18 +44,21 @@ class RunPipeline:
         table: FoldTable | None = None,
         stateless: Fold | None = None,
         wait_ready: Callable[[StateNotReadyError], Awaitable[None]] | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._finish = finish
         self._table = table
         self._stateless = stateless
         self._wait_ready = wait_ready
+        self._observe = observe
         self._last: dict[int, asyncio.Task[None]] = {}
 
     async def process(self, run: Run) -> None:
         """Fold a run and start its way to durability; returns before it is durable."""
         if run.owner.closed:
             return
+        taken_s = time.perf_counter()
         partition = run.owner.tp.partition
         held = self._held(partition)
         outputs = await self._fold(held.fold if held else self._stateless, run, held)
@@ -62,8 +66,9 @@ class RunPipeline:
         if held:
             held.fence = run.end - 1
             state = encode_changes(held.fold.changes(), held.fence)
+        writing = self._acknowledged(run, outputs, self._write(outputs), taken_s)
         self._last[partition] = asyncio.create_task(
-            self._complete(run, self._write(outputs), state, held, self._last.get(partition))
+            self._complete(run, writing, state, held, self._last.get(partition))
         )
 
     def _held(self, partition: int) -> FoldPartition | None:
@@ -78,7 +83,7 @@ class RunPipeline:
         for raw in run.records:
             if raw.offset <= fence:
                 continue
-            record = as_record(raw)
+            record = as_record(raw, run.owner.tp.partition)
             while True:
                 try:
                     outputs += fold.apply(record)
@@ -105,18 +110,25 @@ class RunPipeline:
             for delivery in writer.write(topic, partition, records)
         ]
 
+    async def _acknowledged(
+        self, run: Run, outputs: Sequence[Output], deliveries: Sequence[Delivery], taken_s: float
+    ) -> None:
+        for delivery in deliveries:
+            await delivery
+        if self._observe is not None:
+            self._observe(run, outputs, time.perf_counter() - taken_s)
+
     async def _complete(
         self,
         run: Run,
-        deliveries: Sequence[Delivery],
+        writing: Awaitable[None],
         state: Sequence[OutgoingRecord],
         held: FoldPartition | None,
         earlier: asyncio.Task[None] | None,
     ) -> None:
         """Wait for the outputs, then write the state after that of the run before, then finish the run."""
         try:
-            for delivery in deliveries:
-                await delivery
+            await writing
             if earlier is not None:
                 await earlier
             if held is not None and self._table is not None:

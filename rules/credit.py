@@ -1,0 +1,65 @@
+"""An account's credit: its limit, what is used of it, and what is available."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from models.money import convert_minor
+
+# Repayments are remembered by id, so that one delivered twice frees credit once.
+_REMEMBERED_REPAYMENTS = 64
+
+
+class Available(NamedTuple):
+    """Credit in minor units of the ruleset's currency; None where the account was never given a limit."""
+
+    available_minor: int | None
+    limit_minor: int | None
+
+
+class Credit:
+    """Credit of one account. Amounts are kept in the currency in which they were last reckoned."""
+
+    __slots__ = ("currency", "limit_currency", "limit_minor", "limit_time_ms", "repayments", "used_minor")
+
+    def __init__(self) -> None:
+        self.limit_minor: int | None = None
+        self.limit_currency = ""
+        self.limit_time_ms = 0
+        self.used_minor = 0
+        self.currency = ""
+        self.repayments: list[str] = []
+
+    def set_limit(self, limit_minor: int, currency: str, event_time_ms: int) -> None:
+        """Take a credit limit; one that is older than what is known is passed over."""
+        if self.limit_minor is None or event_time_ms >= self.limit_time_ms:
+            self.limit_minor, self.limit_currency = limit_minor, currency
+            self.limit_time_ms = event_time_ms
+
+    def use(self, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> None:
+        """Add to what is used (a negative amount frees it), in the ruleset's currency."""
+        self._reckon_in(currency, rates)
+        self.used_minor += amount_minor
+
+    def repay(self, repayment_id: str, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> bool:
+        """Free credit, once for each repayment; returns whether it was new."""
+        if repayment_id in self.repayments:
+            return False
+        self.use(-amount_minor, currency, rates)
+        self.repayments = [*self.repayments, repayment_id][-_REMEMBERED_REPAYMENTS:]
+        return True
+
+    def available(self, currency: str, rates: Mapping[str, Decimal]) -> Available:
+        """What is left of the limit. Raises MoneyError where a rate is missing."""
+        self._reckon_in(currency, rates)
+        if self.limit_minor is None:
+            return Available(None, None)
+        limit_minor = convert_minor(self.limit_minor, self.limit_currency, currency, rates)
+        return Available(limit_minor - self.used_minor, limit_minor)
+
+    def _reckon_in(self, currency: str, rates: Mapping[str, Decimal]) -> None:
+        if self.currency not in ("", currency):
+            self.used_minor = convert_minor(self.used_minor, self.currency, currency, rates)
+        self.currency = currency

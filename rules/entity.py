@@ -1,0 +1,53 @@
+"""Entities: what purchases are counted by, one field of a purchase or a tuple of fields."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from operator import attrgetter
+
+from models.purchase import Purchase
+
+
+def _escaped(part: str) -> str:
+    return part.replace("%", "%25").replace(",", "%2C")
+
+
+def entity_key(entity: tuple[str, ...], purchase: Purchase) -> str | None:
+    """The text that names this purchase's entity; None where a field of it is missing.
+
+    `device_id:d-17` for one field, `device_id,ip:d-17,10.0.0.1` for a tuple, whose values have `%` and `,`
+    percent-escaped.
+    """
+    if len(entity) == 1:
+        value = getattr(purchase, entity[0])
+        return None if value is None else f"{entity[0]}:{value}"
+    values: list[str] = []
+    for value in attrgetter(*entity)(purchase):
+        if value is None:
+            return None
+        values.append(_escaped(value))
+    return f"{','.join(entity)}:{','.join(values)}"
+
+
+def entity_of(key: str) -> tuple[str, ...]:
+    """The fields that an entity key is made of."""
+    return tuple(key.partition(":")[0].split(","))
+
+
+@lru_cache(maxsize=65_536)
+def hash64(text: str) -> int:
+    """64 bits of a text, signed and never 0: 0 stands for a missing value. BLAKE2b (RFC 7693)."""
+    number = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+    return number or 1
+
+
+def transaction_hash(transaction_id: str) -> bytes:
+    """The 8 bytes by which a window log knows a transaction. BLAKE2b (RFC 7693)."""
+    return blake2b(transaction_id.encode(), digest_size=8).digest()
+
+
+def value_hash(purchase: Purchase, field: str) -> int:
+    """The hash of a purchase's value of a field; 0 where it has none."""
+    value = getattr(purchase, field)
+    return 0 if value is None else hash64(str(value))

@@ -1,0 +1,1 @@
+"""The rule language: from YAML text to one compiled function a ruleset."""

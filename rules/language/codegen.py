@@ -1,0 +1,173 @@
+"""The text of the one Python function that a ruleset compiles to.
+
+A condition becomes two Python expressions, one for "it is true" and one for "it is false": with three truth
+values neither is the other's negation. `and` is true where all operands are and false where any is, `or` the
+other way round, and `not` swaps the two. Constants are bound by name and never pasted into the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from rules.language.facts import compute
+from rules.language.typed import (
+    All,
+    AttributeValue,
+    Compare,
+    Computed,
+    Condition,
+    Const,
+    Either,
+    FieldValue,
+    IsIn,
+    IsMissing,
+    IsTrue,
+    Negated,
+    Type,
+    Value,
+)
+
+_OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+# Where a field is read from; purchase fields are attributes of `p`.
+_FIELD_TEXT: Final = {
+    "amount": "amount",
+    "anomaly": "anomaly",
+    "available_credit": "available",
+    "credit_limit": "limit",
+    "hour": "local.hour",
+    "day_of_week": "local.isoweekday()",
+    "instalments": "(p.instalments.count if p.instalments is not None else None)",
+}
+# Fields that are never missing.
+_ALWAYS: Final = frozenset(
+    {"transaction_id", "account_id", "amount", "currency", "merchant_id", "mcc", "hour", "day_of_week"}
+)
+_ATTRIBUTE_TEXT: Final = {Type.TEXT: "_text", Type.BOOLEAN: "_boolean", Type.ANY: "_any"}
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) else None
+
+
+def _boolean(value: Any) -> Any:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+_HELPERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "_text": _text,
+    "_boolean": _boolean,
+    "_number": _number,
+    "_any": _any,
+    "_compute": compute,
+}
+
+
+class Writer:
+    """Writes the function; collects what it binds."""
+
+    def __init__(self, slots: Mapping[str, int]) -> None:
+        self._slots = slots
+        self._locals: dict[str, str] = {}
+        self.bound: dict[str, Any] = dict(_HELPERS)
+
+    def function(self, conditions: Sequence[Condition]) -> str:
+        """Text of `matches(p, amount, values, anomaly, available, limit, local)`: a bit for each true condition."""
+        tests = [
+            f"    if {self.true(condition)}: hits |= {1 << number}" for number, condition in enumerate(conditions)
+        ]
+        head = "def matches(p, amount, values, anomaly, available, limit, local):"
+        reads = [f"    {name} = {text}" for text, name in self._locals.items()]
+        return "\n".join([head, *reads, "    hits = 0", *tests, "    return hits", ""])
+
+    def true(self, condition: Condition) -> str:
+        """An expression that is True exactly where the condition is true."""
+        if isinstance(condition, All):
+            return self._join(" and ", [self.true(operand) for operand in condition.operands])
+        if isinstance(condition, Either):
+            return self._join(" or ", [self.true(operand) for operand in condition.operands])
+        if isinstance(condition, Negated):
+            return self.false(condition.operand)
+        return self._leaf(condition, holds=True)
+
+    def false(self, condition: Condition) -> str:
+        """An expression that is True exactly where the condition is false."""
+        if isinstance(condition, All):
+            return self._join(" or ", [self.false(operand) for operand in condition.operands])
+        if isinstance(condition, Either):
+            return self._join(" and ", [self.false(operand) for operand in condition.operands])
+        if isinstance(condition, Negated):
+            return self.true(condition.operand)
+        return self._leaf(condition, holds=False)
+
+    def _leaf(self, condition: Compare | IsIn | IsMissing | IsTrue, *, holds: bool) -> str:
+        if isinstance(condition, Compare):
+            op = condition.op if holds else _OPPOSITE[condition.op]
+            left, right = self._value(condition.left), self._value(condition.right)
+            known = [*self._known(condition.left, left), *self._known(condition.right, right)]
+            return self._join(" and ", [*known, f"{left} {op} {right}"])
+        if isinstance(condition, IsIn):
+            item = self._value(condition.item)
+            inside = holds is not condition.negated
+            test = f"{item} {'in' if inside else 'not in'} {self._bind(condition.members)}"
+            return self._join(" and ", [*self._known(condition.item, item), test])
+        value = self._value(condition.value)
+        if isinstance(condition, IsMissing):
+            return f"({value} is {'None' if holds else 'not None'})"
+        return f"({value} is {holds})"
+
+    def _join(self, word: str, parts: Sequence[str]) -> str:
+        return f"({word.join(parts)})"
+
+    def _known(self, value: Value, name: str) -> list[str]:
+        if isinstance(value, Const) or (isinstance(value, FieldValue) and value.name in _ALWAYS):
+            return []
+        return [f"{name} is not None"]
+
+    def _value(self, value: Value) -> str:
+        """The name of a value; each is read once, at the head of the function."""
+        if isinstance(value, Const):
+            return self._bind(value.value)
+        return self._local(self._read(value))
+
+    def _read(self, value: Value) -> str:
+        if isinstance(value, FieldValue):
+            return _FIELD_TEXT.get(value.name, f"p.{value.name}")
+        if isinstance(value, AttributeValue):
+            name = self._bind(value.name)
+            return f"{_ATTRIBUTE_TEXT.get(value.type, '_number')}(p.attributes.get({name}))"
+        if isinstance(value, Computed):
+            left, right = self._value(value.left), self._value(value.right)
+            return f"_compute({self._bind(value.op)}, {left}, {right})"
+        assert not isinstance(value, Const)
+        return f"values[{self._slots[value.feature.name]}]"
+
+    def _local(self, text: str) -> str:
+        if text.isidentifier():
+            return text
+        return self._locals.setdefault(text, f"v{len(self._locals)}")
+
+    def _bind(self, constant: Any) -> str:
+        name = f"c{len(self.bound)}"
+        self.bound[name] = constant
+        return name
+
+
+def compile_matches(conditions: Sequence[Condition], slots: Mapping[str, int]) -> Callable[..., int]:
+    """The function that says which conditions are true: see `Writer.function`."""
+    writer = Writer(slots)
+    text = writer.function(conditions)
+    scope: dict[str, Any] = dict(writer.bound)
+    # The text holds names, operators and slot numbers only: whatever an analyst wrote is bound by name.
+    exec(compile(text, "<ruleset>", "exec"), scope)  # noqa: S102
+    return scope["matches"]
+
+

@@ -1,0 +1,158 @@
+"""From a rule file to the function that judges purchases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import orjson
+
+from models.decision import Action, Reason
+from models.purchase import Purchase
+from models.ruleset import RulesetDocument
+from rules.calendar import PeriodClock, period_clock
+from rules.language.codegen import compile_matches
+from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
+from rules.language.document import RuleFile, read_rule_file
+from rules.language.explain import explain
+from rules.language.facts import Facts
+from rules.language.parser import parse_expression
+from rules.language.planning import plan_of
+from rules.language.typecheck import checker_for
+from rules.language.typed import Condition
+from rules.plan import Feature, RulesetPlan
+
+_VERSION_CHARS: Final = 16
+
+
+class Verdict(NamedTuple):
+    """What the rules say: the action, whether a final block gave it, and the rules that matched, in file order."""
+
+    action: Action
+    final: bool
+    reasons: list[Reason]
+    shadow: list[Reason]
+
+
+@dataclass(frozen=True)
+class CompiledRuleset:
+    """A ruleset ready to judge. `version` is a hash of its content: comments and layout do not change it."""
+
+    id: str
+    version: str
+    document: RulesetDocument
+    plan: RulesetPlan
+    conditions: tuple[Condition, ...]
+    _matches: Callable[..., int] = field(repr=False)
+    _clock: PeriodClock = field(repr=False)
+    _slots: Mapping[str, int] = field(repr=False)
+    _features: Mapping[str, Feature] = field(repr=False)
+
+    def evaluate(
+        self,
+        purchase: Purchase,
+        amount_minor: int,
+        values: Sequence[int | None],
+        clears: Sequence[Sequence[int | None]],
+        anomaly: float | None,
+        available_minor: int | None,
+        limit_minor: int | None,
+    ) -> Verdict:
+        """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
+        local = self._clock.local(purchase.event_time)
+        hits = self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
+        if not hits:
+            return Verdict(Action.APPROVE, False, [], [])
+        return self.verdict(
+            hits, Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, local)
+        )
+
+    def verdict(self, hits: int, facts: Facts) -> Verdict:
+        """The verdict where the rules in `hits` (a bit each, in file order) matched."""
+        reasons: list[Reason] = []
+        shadow: list[Reason] = []
+        said: set[str] = set()
+        final = False
+        for number, rule in enumerate(self.document.rules):
+            if not hits >> number & 1:
+                continue
+            why = explain(self.conditions[number], facts, self._slots, self._features)
+            reason = Reason(rule.id, rule.code, rule.then, *why)
+            if rule.mode == "shadow":
+                shadow.append(reason)
+                continue
+            reasons.append(reason)
+            said.add(rule.then)
+            final = final or rule.final
+        return Verdict(_action(said, final=final), final, reasons, shadow)
+
+
+def _action(said: set[str], *, final: bool) -> Action:
+    if final:
+        return Action.BLOCK
+    if "allow" in said:
+        return Action.APPROVE
+    if "block" in said:
+        return Action.BLOCK
+    return Action.FLAG if "flag" in said else Action.APPROVE
+
+
+class CheckedFile(NamedTuple):
+    """A rule file whose expressions are typed, with the lists that they ask."""
+
+    rule_file: RuleFile
+    conditions: tuple[Condition, ...]
+    used_lists: set[str]
+
+
+def check_expressions(rule_file: RuleFile) -> CheckedFile:
+    """Type every rule's condition. Raises RulesetError with every error found."""
+    used_lists: set[str] = set()
+    conditions: list[Condition] = []
+    errors: list[Diagnostic] = []
+    for index, rule in enumerate(rule_file.document.rules):
+        try:
+            checker = checker_for(rule_file.document, rule.when, used_lists)
+            conditions.append(checker.condition(parse_expression(rule.when)))
+        except ExpressionError as error:
+            errors.append(
+                rule_file.rule_diagnostic("error", error.message, index, "when", error.span, error.suggestion)
+            )
+        except RecursionError:
+            message = "the expression is nested too deeply"
+            errors.append(rule_file.rule_diagnostic("error", message, index, "when", None, "split the rule"))
+    if errors:
+        raise RulesetError(errors)
+    return CheckedFile(rule_file, tuple(conditions), used_lists)
+
+
+def compile_ruleset(source: str, filename: str = "<rules>") -> CompiledRuleset:
+    """Compile the text of a rule file. Raises RulesetError, whose text shows every error with its place."""
+    return compile_checked(check_expressions(read_rule_file(source, filename)))
+
+
+def compile_checked(checked: CheckedFile) -> CompiledRuleset:
+    """Compile a rule file that was checked."""
+    document, conditions = checked.rule_file.document, checked.conditions
+    plan = plan_of(document, conditions)
+    slots = {feature.name: slot for slot, feature in enumerate(plan.features)}
+    return CompiledRuleset(
+        id=document.ruleset,
+        version=_version(document),
+        document=document,
+        plan=plan,
+        conditions=conditions,
+        _matches=compile_matches(conditions, slots),
+        _clock=period_clock(document.time_zone),
+        _slots=slots,
+        _features={feature.name: feature for feature in plan.features},
+    )
+
+
+def _version(document: RulesetDocument) -> str:
+    content = document.model_dump(mode="json")
+    return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_VERSION_CHARS]
+
+

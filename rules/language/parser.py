@@ -1,0 +1,161 @@
+"""From the text of an expression to its syntax tree."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
+
+from rules.language import syntax
+from rules.language.diagnostics import ExpressionError
+from rules.language.syntax import Expression, Span
+
+UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+# What people write out of habit from other languages.
+_HABITS: Final = {"&": "write `and`", "|": "write `or`", "!": "write `not`", "=": "write `==`"}
+_SHOWN: Final = {
+    "NUMBER": "a number",
+    "DURATION": "a duration like 10m",
+    "TEXT": "a text in quotes",
+    "NAME": "a name",
+    "COMPARE": "a comparison like `>`",
+    "RPAR": "`)`",
+    "LPAR": "`(`",
+    "AT": "a list like `@name`",
+    "LSQB": "a list like `[1, 2]`",
+}
+
+
+@v_args(meta=True)
+class _Builder(Transformer[Token, Any]):
+    """Makes nodes of what the grammar matched."""
+
+    def start(self, _: Any, children: list[Any]) -> Any:
+        return children[0]
+
+    def number(self, meta: Any, children: list[Token]) -> syntax.Number:
+        return syntax.Number(Decimal(children[0].replace("_", "")), _span(meta))
+
+    def duration(self, meta: Any, children: list[Token]) -> syntax.Duration:
+        return syntax.Duration(duration_ms(children[0]), _span(meta))
+
+    def text(self, meta: Any, children: list[Token]) -> syntax.Text:
+        return syntax.Text(children[0][1:-1], _span(meta))
+
+    def boolean(self, meta: Any, children: list[Token]) -> syntax.Boolean:
+        return syntax.Boolean(children[0] == "true", _span(meta))
+
+    def name(self, meta: Any, children: list[Token]) -> syntax.Name:
+        return syntax.Name(str(children[0]), _span(meta))
+
+    def attribute(self, meta: Any, children: list[Token]) -> syntax.Attribute:
+        return syntax.Attribute(str(children[0]), str(children[1]), _span(meta))
+
+    def tuple(self, meta: Any, children: list[Any]) -> syntax.Tuple:
+        return syntax.Tuple(tuple(children), _span(meta))
+
+    def call(self, meta: Any, children: list[Any]) -> syntax.Call:
+        name = children[0]
+        arguments = tuple(child for child in children[1:] if child is not None)
+        return syntax.Call(str(name), arguments, _span(meta), Span(name.start_pos, name.end_pos))
+
+    def list_ref(self, meta: Any, children: list[Token]) -> syntax.ListName:
+        return syntax.ListName(str(children[0]), _span(meta))
+
+    def inline_list(self, meta: Any, children: list[Any]) -> syntax.InlineList:
+        return syntax.InlineList(tuple(child for child in children if child is not None), _span(meta))
+
+    def add(self, meta: Any, children: list[Any]) -> syntax.Arithmetic:
+        return syntax.Arithmetic(str(children[1]), children[0], children[2], _span(meta))
+
+    multiply = add
+
+    def negative(self, meta: Any, children: list[Any]) -> syntax.Arithmetic:
+        zero = syntax.Number(Decimal(0), _span(meta))
+        return syntax.Arithmetic("-", zero, children[0], _span(meta))
+
+    def comparison(self, meta: Any, children: list[Any]) -> syntax.Comparison:
+        return syntax.Comparison(str(children[1]), children[0], children[2], _span(meta))
+
+    def member(self, meta: Any, children: list[Any]) -> syntax.Membership:
+        return syntax.Membership(children[0], children[1], False, _span(meta))
+
+    def not_member(self, meta: Any, children: list[Any]) -> syntax.Membership:
+        return syntax.Membership(children[0], children[1], True, _span(meta))
+
+    def and_(self, meta: Any, children: list[Any]) -> syntax.Logic:
+        return syntax.Logic("and", tuple(children), _span(meta))
+
+    def or_(self, meta: Any, children: list[Any]) -> syntax.Logic:
+        return syntax.Logic("or", tuple(children), _span(meta))
+
+    def not_(self, meta: Any, children: list[Any]) -> syntax.Not:
+        return syntax.Not(children[0], _span(meta))
+
+
+def duration_ms(text: str) -> int:
+    """`10m` in milliseconds."""
+    return int(text[:-1].replace("_", "")) * UNIT_MS[text[-1]]
+
+
+def duration_text(length_ms: int) -> str:
+    """A length in the largest unit that divides it: 3,600,000 is `1h`."""
+    for unit in ("d", "h", "m"):
+        if length_ms % UNIT_MS[unit] == 0:
+            return f"{length_ms // UNIT_MS[unit]}{unit}"
+    return f"{length_ms // UNIT_MS['s']}s"
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    grammar = files("rules.language").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=False)
+
+
+def parse_expression(text: str) -> Expression:
+    """The tree of an expression. Raises ExpressionError where it is not one."""
+    try:
+        return _Builder().transform(_parser().parse(text))
+    except UnexpectedCharacters as error:
+        at = error.pos_in_stream
+        char = text[at]
+        if char in "\"'":
+            raise ExpressionError("the text is not closed", Span(at, len(text)), f"close it with {char}") from None
+        raise ExpressionError(f"unexpected `{char}`", Span(at, at + 1), _HABITS.get(char)) from None
+    except UnexpectedEOF as error:
+        raise _incomplete(text, error.expected) from None
+    except UnexpectedToken as error:
+        token = error.token
+        if token.type == "$END":
+            raise _incomplete(text, error.expected) from None
+        start = token.start_pos or 0
+        message = f"unexpected `{token}`{_wanted(error.expected)}"
+        raise ExpressionError(message, Span(start, start + len(token)), _advice(text, token)) from None
+
+
+def _incomplete(text: str, expected: Any) -> ExpressionError:
+    end = len(text.rstrip())
+    return ExpressionError(f"the expression ends too early{_wanted(expected)}", Span(end, end + 1))
+
+
+def _wanted(expected: Any) -> str:
+    shown = sorted({_SHOWN[name] for name in expected if name in _SHOWN})
+    return f": {' or '.join(shown)} was expected" if 0 < len(shown) <= 4 else ""
+
+
+def _advice(text: str, token: Token) -> str | None:
+    if token.type == "COMPARE":
+        return "comparisons do not chain: write `a < b and b < c`"
+    before = text[: token.start_pos or 0].rstrip()
+    if before[-1:] in _HABITS:
+        return _HABITS[before[-1]]
+    return None
+
+
+def _span(meta: Any) -> Span:
+    return Span(meta.start_pos, meta.end_pos)

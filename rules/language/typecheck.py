@@ -1,0 +1,251 @@
+"""The type checker: from the syntax of an expression to its meaning, or an error that says where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from models.money import decimals_of
+from models.ruleset import RulesetDocument
+from rules.language import syntax
+from rules.language.aggregates import feature_of
+from rules.language.diagnostics import ExpressionError, did_you_mean
+from rules.language.syntax import Expression, Span
+from rules.language.typed import (
+    FIELDS,
+    All,
+    AttributeValue,
+    Compare,
+    Computed,
+    Condition,
+    Const,
+    Constant,
+    Either,
+    FieldValue,
+    IsIn,
+    IsMissing,
+    IsTrue,
+    Measured,
+    Negated,
+    Type,
+    Value,
+)
+from rules.plan import Aggregate
+
+_NUMERIC: Final = frozenset({Type.MONEY, Type.NUMBER, Type.DURATION})
+_AGGREGATES: Final = frozenset(Aggregate)
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def _type_of_money_feature(aggregate: Aggregate) -> Type:
+    if aggregate in (Aggregate.SUM, Aggregate.AVG, Aggregate.MIN, Aggregate.MAX):
+        return Type.MONEY
+    return Type.DURATION if aggregate in (Aggregate.SINCE, Aggregate.AGE) else Type.NUMBER
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks the expressions of one ruleset, whose lists and currency they mean."""
+
+    text: str
+    decimals: int
+    lists: Mapping[str, list[str | int]]
+    used_lists: set[str]
+
+    # -- conditions ---------------------------------------------------------------------------------
+
+    def condition(self, node: Expression) -> Condition:
+        """The meaning of an expression that is true or false. Raises ExpressionError."""
+        if isinstance(node, syntax.Logic):
+            operands = tuple(self.condition(operand) for operand in node.operands)
+            return All(operands) if node.op == "and" else Either(operands)
+        if isinstance(node, syntax.Not):
+            return Negated(self.condition(node.operand))
+        if isinstance(node, syntax.Comparison):
+            return self._comparison(node)
+        if isinstance(node, syntax.Membership):
+            return self._membership(node)
+        if isinstance(node, syntax.Call) and node.name == "is_missing":
+            return self._is_missing(node)
+        value = self.value(node)
+        if value.type is Type.ANY:
+            return IsTrue(_as(value, Type.BOOLEAN))
+        if value.type is not Type.BOOLEAN:
+            raise ExpressionError(
+                f"a rule needs a condition, and `{value.text}` is a {value.type}",
+                node.span,
+                f"compare it: `{value.text} > …`" if value.type in _NUMERIC else f'compare it: `{value.text} == "…"`',
+            )
+        return IsTrue(value)
+
+    def _comparison(self, node: syntax.Comparison) -> Condition:
+        left, right = self.value(node.left), self.value(node.right)
+        left, right = self._agree(left, right, node.left.span), self._agree(right, left, node.right.span)
+        if Type.ANY in (left.type, right.type):
+            raise ExpressionError(
+                "the type of neither side is known", node.span, "compare an attribute with a constant"
+            )
+        if left.type is not right.type:
+            raise ExpressionError(
+                f"a {left.type} can't be compared with a {right.type}", node.span, _advice(left, right)
+            )
+        if node.op not in ("==", "!=") and left.type not in _NUMERIC:
+            raise ExpressionError(f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`")
+        if isinstance(left, Const) and not isinstance(right, Const):
+            return Compare(_MIRRORED[node.op], right, left)
+        return Compare(node.op, left, right)
+
+    def _agree(self, value: Value, other: Value, span: Span) -> Value:
+        """A side of a comparison or sum in the type of the other, where that can be."""
+        if value.type is Type.ANY and other.type is not Type.ANY:
+            return _as(value, Type.NUMBER if other.type in _NUMERIC else other.type)
+        if isinstance(value, Const) and value.type is Type.NUMBER and other.type is Type.MONEY:
+            return Const(self._minor(value, span), Type.MONEY, value.text)
+        return value
+
+    def _minor(self, value: Const, span: Span) -> int:
+        exact = Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
+        minor = exact.scaleb(self.decimals)
+        if minor != minor.to_integral_value():
+            raise ExpressionError(
+                f"{value.text} has more decimals than the ruleset's currency", span, f"give {self.decimals} at most"
+            )
+        return int(minor)
+
+    def _membership(self, node: syntax.Membership) -> Condition:
+        item = self.value(node.item)
+        members: list[Constant] = []
+        if isinstance(node.members, syntax.ListName):
+            name = node.members.name
+            if name not in self.lists:
+                raise ExpressionError(f"unknown list `@{name}`", node.members.span, self._list_advice(name))
+            self.used_lists.add(name)
+            members += self.lists[name]
+        else:
+            for literal in node.members.items:
+                constant = self.value(literal)
+                assert isinstance(constant, Const)
+                if item.type is Type.MONEY and constant.type is Type.NUMBER:
+                    members.append(self._minor(constant, literal.span))
+                elif item.type in (Type.ANY, constant.type):
+                    members.append(constant.value)
+                else:
+                    raise ExpressionError(
+                        f"`{item.text}` is a {item.type}, and `{constant.text}` a {constant.type}",
+                        literal.span,
+                        _quotes(constant) if item.type is Type.TEXT else None,
+                    )
+        if item.type is Type.TEXT:
+            members = [str(member) for member in members]
+        elif item.type is not Type.ANY and isinstance(node.members, syntax.ListName):
+            self._only_numbers(members, item, node.members)
+        return IsIn(item, frozenset(members), self._slice(node.members.span), node.negated)
+
+    def _only_numbers(self, members: list[Constant], item: Value, listed: syntax.ListName) -> None:
+        wrong = [member for member in members if isinstance(member, str)]
+        if wrong:
+            raise ExpressionError(f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span)
+
+    def _list_advice(self, name: str) -> str:
+        return did_you_mean(name, self.lists) or "define it under `lists:`"
+
+    def _is_missing(self, node: syntax.Call) -> Condition:
+        if len(node.arguments) != 1:
+            raise ExpressionError("is_missing takes one value", node.span, "like `is_missing(device_id)`")
+        return IsMissing(self.value(node.arguments[0]))
+
+    # -- values -------------------------------------------------------------------------------------
+
+    def value(self, node: Expression) -> Value:
+        """The meaning of an expression that has a value. Raises ExpressionError."""
+        if isinstance(node, syntax.Number):
+            return Const(_plain(node.value), Type.NUMBER, self._slice(node.span))
+        if isinstance(node, syntax.Duration):
+            return Const(node.length_ms, Type.DURATION, self._slice(node.span))
+        if isinstance(node, syntax.Text):
+            return Const(node.value, Type.TEXT, self._slice(node.span))
+        if isinstance(node, syntax.Boolean):
+            return Const(node.value, Type.BOOLEAN, self._slice(node.span))
+        if isinstance(node, syntax.Name):
+            return self._field(node)
+        if isinstance(node, syntax.Attribute):
+            if node.base != "attributes":
+                raise ExpressionError(f"unknown `{node.base}.`", node.span, "own fields are `attributes.NAME`")
+            return AttributeValue(node.name, Type.ANY)
+        if isinstance(node, syntax.Call):
+            return self._call(node)
+        if isinstance(node, syntax.Arithmetic):
+            return self._arithmetic(node)
+        if isinstance(node, syntax.Tuple):
+            raise ExpressionError("a tuple names an entity inside an aggregate only", node.span)
+        raise ExpressionError("a value is wanted here, not a condition", node.span)
+
+    def _field(self, node: syntax.Name) -> Value:
+        known = FIELDS.get(node.name)
+        if known is None:
+            raise ExpressionError(f"unknown field `{node.name}`", node.span, did_you_mean(node.name, FIELDS))
+        return FieldValue(node.name, known)
+
+    def _call(self, node: syntax.Call) -> Value:
+        if node.name not in _AGGREGATES:
+            suggestion = did_you_mean(node.name, [*_AGGREGATES, "is_missing"])
+            raise ExpressionError(f"unknown function `{node.name}`", node.name_span, suggestion)
+        feature = feature_of(node)
+        return Measured(feature, _type_of_money_feature(feature.aggregate))
+
+    def _arithmetic(self, node: syntax.Arithmetic) -> Value:
+        left, right = self.value(node.left), self.value(node.right)
+        if node.op in "+-":
+            left, right = self._agree(left, right, node.left.span), self._agree(right, left, node.right.span)
+        left, right = _as_number(left), _as_number(right)
+        result = _result(node.op, left.type, right.type)
+        if result is None:
+            raise ExpressionError(f"`{node.op}` is not defined for {left.type} and {right.type}", node.span)
+        return Computed(node.op, left, right, result, self._slice(node.span))
+
+    def _slice(self, span: Span) -> str:
+        return " ".join(self.text[span.start : span.end].split())
+
+
+def _plain(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _as(value: Value, kind: Type) -> Value:
+    return AttributeValue(value.name, kind) if isinstance(value, AttributeValue) else value
+
+
+def _as_number(value: Value) -> Value:
+    return _as(value, Type.NUMBER) if value.type is Type.ANY else value
+
+
+def _result(op: str, left: Type, right: Type) -> Type | None:
+    if left not in _NUMERIC or right not in _NUMERIC:
+        return None
+    if op in "+-":
+        return left if left is right else None
+    if right is Type.NUMBER:
+        return left
+    if op == "*":
+        return right if left is Type.NUMBER else None
+    return Type.NUMBER if left is right else None
+
+
+def _advice(left: Value, right: Value) -> str | None:
+    for one, other in ((left, right), (right, left)):
+        if one.type is Type.DURATION and isinstance(other, Const) and other.type is Type.NUMBER:
+            return f"give it a unit, like `{other.text}m`"
+        if one.type is Type.TEXT and isinstance(other, Const) and other.type is Type.NUMBER:
+            return _quotes(other)
+    return None
+
+
+def _quotes(constant: Const) -> str:
+    return f'write it in quotes: "{constant.text}"'
+
+
+def checker_for(document: RulesetDocument, text: str, used_lists: set[str]) -> Checker:
+    """A checker for one expression of a ruleset; it notes in `used_lists` which lists are asked."""
+    return Checker(text, decimals_of(document.currency), document.lists, used_lists)

@@ -1,0 +1,72 @@
+"""What rides beside a purchase on its way: where it came from, which ruleset decides, where it goes, its stamps.
+
+It is one header, the last of the record's; the headers before it are the sender's own and travel unchanged.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Final, NamedTuple
+
+import orjson
+
+from rules.fold import Headers, Record
+from rules.velocity import FeatureValue
+
+ROUTE_HEADER: Final = "stopbank-route"
+PURCHASE: Final = "purchase"
+CREDIT_LIMIT: Final = "credit-limit"
+REPAYMENT: Final = "repayment"
+
+
+class InvalidRouteError(ValueError):
+    """A record on an internal topic that Stopbank did not send there."""
+
+
+class Route(NamedTuple):
+    """The way of a record.
+
+    `origin` is (topic, partition, offset, broker timestamp in ms) of the record as it came in, `key` its key
+    where that is not the account's id. `stops` holds the entity keys still to visit, `stamps` the values that
+    the stations measured, by entity, in the plan's order.
+    """
+
+    kind: str
+    ruleset: str
+    origin: tuple[str, int, int, int]
+    key: bytes | None
+    has_account_key: bool
+    stops: tuple[str, ...] = ()
+    stamps: tuple[tuple[str, list[FeatureValue]], ...] = ()
+
+
+def with_route(headers: Headers, route: Route) -> Headers:
+    """The sender's headers and, behind them, the route."""
+    key = b64encode(route.key).decode() if route.key is not None else None
+    text = orjson.dumps(
+        [route.kind, route.ruleset, route.origin, key, route.has_account_key, route.stops, route.stamps]
+    )
+    return (*headers, (ROUTE_HEADER, text))
+
+
+def read_route(record: Record) -> tuple[Route, Headers]:
+    """The route of a record and the sender's headers. Raises InvalidRouteError."""
+    if not record.headers or record.headers[-1][0] != ROUTE_HEADER:
+        raise InvalidRouteError(f"the last header is not {ROUTE_HEADER}")
+    try:
+        kind, ruleset, origin, key, has_account_key, stops, stamps = orjson.loads(record.headers[-1][1])
+        route = Route(
+            kind,
+            ruleset,
+            tuple(origin),
+            b64decode(key) if key is not None else None,
+            has_account_key,
+            tuple(stops),
+            tuple(
+                (entity, [FeatureValue(value, tuple(clears)) for value, clears in values])
+                for entity, values in stamps
+            ),
+        )
+    except (ValueError, TypeError) as error:
+        raise InvalidRouteError(f"{ROUTE_HEADER} can't be read: {error}") from None
+    return route, record.headers[:-1]

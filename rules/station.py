@@ -1,0 +1,69 @@
+"""The station: enters a purchase into the log of the entity that it stops at, stamps it and sends it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rules.calendar import period_clock
+from rules.dead_letter import FOREIGN, dead_letter
+from rules.entity import entity_of, transaction_hash
+from rules.fold import Output, Record
+from rules.logbook import Logbook
+from rules.plan import EntityPlan, RulesetPlan
+from rules.rulesets import Rulesets
+from rules.step import SIGHTINGS, Arrival, onward, read_arrival, read_purchase
+from rules.velocity import EntityLogs, Subject, measure
+from rules.watermark import Watermark
+
+
+class Station:
+    """The fold over one partition of sightings."""
+
+    def __init__(self, rulesets: Rulesets) -> None:
+        self._rulesets = rulesets
+        self._logbook = Logbook()
+        self._watermark = Watermark()
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Take the logs back from their state records."""
+        self._logbook.restore(records)
+        self._watermark.restore(records)
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """The chunks of logs that changed."""
+        return [*self._logbook.changes(), *self._watermark.changes()]
+
+    def apply(self, record: Record) -> Sequence[Output]:
+        """Take one sighting. Raises StateNotReadyError while its ruleset has not arrived."""
+        arrival = read_arrival(record, SIGHTINGS, self._rulesets)
+        return [arrival if isinstance(arrival, Output) else self._visited(arrival)]
+
+    def _visited(self, arrival: Arrival) -> Output:
+        read = read_purchase(arrival, SIGHTINGS)
+        if isinstance(read, Output):
+            return read
+        purchase, amount_minor = read
+        route, ruleset = arrival.route, arrival.ruleset.plan
+        plan = _plan_of(ruleset, route.stops[0]) if route.stops else None
+        if plan is None:
+            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here")
+        stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
+        log = self._logbook.prepare(ruleset, plan, stop, purchase.event_time)
+        known = self._logbook.knows(stop, transaction)
+        subject = Subject(purchase, amount_minor, transaction, known)
+        values = measure(plan, EntityLogs(log), subject, period_clock(ruleset.time_zone))
+        if not known:
+            self._logbook.enter(ruleset, plan, stop, subject)
+        self._watermark.advance(purchase.event_time)
+        self._logbook.sweep(self._watermark.latest_ms)
+        stamped = route._replace(stops=route.stops[1:], stamps=(*route.stamps, (_name(plan), values)))
+        return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
+
+
+def _plan_of(ruleset: RulesetPlan, stop: str) -> EntityPlan | None:
+    entity = entity_of(stop)
+    return next((plan for plan in ruleset.stations if plan.entity == entity), None)
+
+
+def _name(plan: EntityPlan) -> str:
+    return ",".join(plan.entity)

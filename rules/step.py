@@ -1,0 +1,66 @@
+"""What station and desk have in common: a purchase that arrives with its route, and where it goes next."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from models.money import MoneyError, convert_minor
+from models.purchase import InvalidPurchase, Purchase, decode_purchase
+from rules.dead_letter import FOREIGN, dead_letter
+from rules.entity import entity_key
+from rules.fold import Headers, Output, Record
+from rules.language.compile import CompiledRuleset
+from rules.plan import RulesetPlan
+from rules.route import InvalidRouteError, Route, read_route, with_route
+from rules.rulesets import Rulesets
+
+SIGHTINGS: Final = "sightings"
+ASSESSMENTS: Final = "assessments"
+
+
+class Arrival(NamedTuple):
+    """A record with its route, read from an internal topic."""
+
+    record: Record
+    route: Route
+    sender_headers: Headers
+    ruleset: CompiledRuleset
+
+
+def read_arrival(record: Record, topic: str, rulesets: Rulesets) -> Arrival | Output:
+    """Read a record's route, or say in a dead letter why not.
+
+    Raises StateNotReadyError while the ruleset that the route names has not arrived.
+    """
+    try:
+        route, sender_headers = read_route(record)
+    except InvalidRouteError as error:
+        return dead_letter(record, topic, FOREIGN, f"{topic} is Stopbank's own: {error}")
+    return Arrival(record, route, sender_headers, rulesets.get(route.ruleset))
+
+
+def read_purchase(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
+    """The purchase and its amount in the ruleset's currency, which the router has seen to be readable."""
+    plan = arrival.ruleset.plan
+    try:
+        purchase = decode_purchase(arrival.record.value or b"")
+        return purchase, amount_in(plan, purchase)
+    except (InvalidPurchase, MoneyError) as error:
+        return dead_letter(arrival.record, topic, FOREIGN, str(error))
+
+
+def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
+    """A purchase's amount in minor units of the ruleset's currency. Raises MoneyError without a rate."""
+    return convert_minor(purchase.amount, purchase.currency, plan.currency, plan.rates)
+
+
+def itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
+    """The keys of the entities to visit: those that the ruleset counts by and this purchase has."""
+    keys = (entity_key(station.entity, purchase) for station in plan.stations)
+    return tuple(key for key in keys if key is not None)
+
+
+def onward(account_id: str, value: bytes | None, headers: Headers, route: Route) -> Output:
+    """The record on its way to the next stop, or to the desk after the last."""
+    topic, key = (SIGHTINGS, route.stops[0]) if route.stops else (ASSESSMENTS, account_id)
+    return Output(topic, key.encode(), value, with_route(headers, route))

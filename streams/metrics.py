@@ -1,0 +1,93 @@
+"""Prometheus metrics of a worker. No account, card or device is ever a label."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+LATENCY_BUCKETS_S: Final = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+
+
+class LatencyHistogram(Collector):
+    """A histogram that takes many equal observations at once: a run of records shares its latency."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, latency_s: float, times: int = 1) -> None:
+        """Count a latency `times` times."""
+        self._counts[bisect_left(LATENCY_BUCKETS_S, latency_s)] += times
+        self._sum_s += latency_s * times
+
+    def collect(self) -> Iterable[Metric]:
+        """The histogram as Prometheus wants it: cumulative buckets."""
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for bound, count in zip((*map(str, LATENCY_BUCKETS_S), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, total))
+        family = HistogramMetricFamily(self._name, self._documentation)
+        family.add_metric([], buckets=buckets, sum_value=self._sum_s)
+        yield family
+
+
+class LagCollector(Collector):
+    """Records behind, asked for when Prometheus comes by."""
+
+    def __init__(self, lags: Callable[[], Sequence[tuple[str, int, int]]]) -> None:
+        self._lags = lags
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge for each partition that this worker owns."""
+        family = GaugeMetricFamily(
+            "stopbank_lag_records", "Records not yet finished, by partition", labels=["topic", "partition"]
+        )
+        for topic, partition, lag in self._lags():
+            family.add_metric([topic, str(partition)], lag)
+        yield family
+
+
+class WorkerMetrics:
+    """All metrics of one worker, in a registry of their own."""
+
+    def __init__(self, lags: Callable[[], Sequence[tuple[str, int, int]]]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.decisions = Counter(
+            "stopbank_decisions", "Decisions on purchases, each purchase once", ["action"], registry=registry
+        )
+        self.rule_hits = Counter(
+            "stopbank_rule_hits", "Decisions in which a rule matched", ["rule", "mode"], registry=registry
+        )
+        self.repeats = Counter(
+            "stopbank_repeated_purchases", "Purchases answered with their first decision", registry=registry
+        )
+        self.late = Counter(
+            "stopbank_late_purchases", "Purchases later than the allowed lateness", registry=registry
+        )
+        self.dead_letters = Counter("stopbank_dead_letters", "Records refused", ["reason"], registry=registry)
+        self.expired = Counter(
+            "stopbank_expired_records", "Records that retention removed before they were read", registry=registry
+        )
+        self.recovery_s = Gauge(
+            "stopbank_recovery_seconds", "How long the last recovery of state took", registry=registry
+        )
+        self.ready = Gauge("stopbank_ready", "1 when every partition assigned is open", registry=registry)
+        self.end_to_end_s = LatencyHistogram(
+            "stopbank_decision_latency_seconds", "From the broker's timestamp to the decision acknowledged"
+        )
+        self.in_process_s = LatencyHistogram(
+            "stopbank_step_latency_seconds", "From a record in the worker to its outputs acknowledged"
+        )
+        for collector in (self.end_to_end_s, self.in_process_s, LagCollector(lags)):
+            registry.register(collector)

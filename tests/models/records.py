@@ -1,0 +1,46 @@
+"""Records that are right, for tests to break."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+PURCHASE: Final[dict[str, Any]] = {
+    "transaction_id": "t-1",
+    "account_id": "a-1",
+    "amount": 1999,
+    "currency": "CNY",
+    "event_time": 1_772_431_200_000,
+    "merchant_id": "m-1001",
+    "mcc": "5411",
+}
+CREDIT_LIMIT: Final[dict[str, Any]] = {
+    "account_id": "a-1",
+    "credit_limit": 500_000,
+    "currency": "CNY",
+    "event_time": 1_772_431_200_000,
+}
+REPAYMENT: Final[dict[str, Any]] = {
+    "repayment_id": "r-1",
+    "account_id": "a-1",
+    "amount": 1999,
+    "currency": "CNY",
+    "event_time": 1_772_431_200_000,
+}
+LABEL: Final[dict[str, Any]] = {
+    "transaction_id": "t-1",
+    "account_id": "a-1",
+    "verdict": "fraud",
+    "event_time": 1_772_431_200_000,
+}
+
+
+def with_field(record: dict[str, Any], name: str, value: object) -> bytes:
+    """The JSON of a record with one field set."""
+    return orjson.dumps({**record, name: value})
+
+
+def without_field(record: dict[str, Any], name: str) -> bytes:
+    """The JSON of a record with one field left out."""
+    return orjson.dumps({key: value for key, value in record.items() if key != name})
