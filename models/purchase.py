@@ -64,7 +64,9 @@ class Purchase(_Record):
     channel: Identifier | None = None
     location: Location | None = None
     instalments: Instalments | None = None
-    attributes: Annotated[dict[Identifier, AttributeValue], Field(max_length=MAX_ATTRIBUTES)] = {}
+    attributes: Annotated[
+        dict[Identifier, AttributeValue], Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
+    ]
 
 
 _purchase = TypeAdapter(Purchase)

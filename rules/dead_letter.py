@@ -23,7 +23,9 @@ FOREIGN: Final = "foreign"
 
 def dead_letter(record: Record, source: str, reason: str, detail: str) -> Output:
     """A dead letter of a record as it was read from the topic `source`."""
-    return _letter(record.key, record.value, record.headers, record.timestamp_ms, reason, detail, _at(source, record))
+    return _letter(
+        record.key, record.value, record.headers, record.timestamp_ms, reason, detail, _at(source, record)
+    )
 
 
 def dead_letter_of_route(

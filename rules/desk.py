@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -56,8 +56,10 @@ class Assessment(NamedTuple):
 class Desk:
     """The fold over one partition of assessments."""
 
-    def __init__(self, rulesets: Rulesets) -> None:
+    def __init__(self, rulesets: Rulesets, notice: Callable[[Decision | None], None] | None = None) -> None:
+        """`notice` hears of each decision as it is made, and of repeats (None)."""
         self._rulesets = rulesets
+        self._notice = notice
         self._accounts = Accounts()
         self._logbook = Logbook()
         self._decided = Decided()
@@ -100,7 +102,9 @@ class Desk:
 
     def _credit_limit(self, arrival: Arrival) -> Sequence[Output]:
         limit = decode_credit_limit(arrival.record.value or b"")
-        self._accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
+        self._accounts.get(limit.account_id).credit.set_limit(
+            limit.credit_limit, limit.currency, limit.event_time
+        )
         self._accounts.touch(limit.account_id)
         return []
 
@@ -122,6 +126,8 @@ class Desk:
         if first is None:
             return self._decide(arrival, purchase, amount_minor, transaction, body)
         if first.body == body:
+            if self._notice is not None:
+                self._notice(None)
             return _announced(first, arrival)
         detail = f"transaction {purchase.transaction_id} was decided with another body: give it a new transaction_id"
         return [dead_letter_of_route(arrival.record, arrival.route, arrival.sender_headers, CONFLICT, detail)]
@@ -143,6 +149,8 @@ class Desk:
             assessment.available.limit_minor,
         )
         decision = _decision(ruleset, assessment, verdict)
+        if self._notice is not None:
+            self._notice(decision)
         if not known:
             self._learn(ruleset, account, assessment, verdict.action)
         first = FirstDecision(
@@ -173,7 +181,10 @@ class Desk:
             values += self._measured(ruleset, entity, subject)
         stamps = dict(arrival.route.stamps)
         for entity in plan.stations:
-            values += stamps.get(",".join(entity.entity)) or [_UNKNOWN] * len(entity.features)
+            stamp = stamps.get(",".join(entity.entity))
+            values += (
+                [FeatureValue(*value) for value in stamp] if stamp else [_UNKNOWN] * len(entity.features)
+            )
         try:
             available = account.credit.available(plan.currency, plan.rates)
         except MoneyError:
@@ -196,7 +207,9 @@ class Desk:
         )
         return measure(plan, logs, subject, period_clock(ruleset.plan.time_zone))
 
-    def _learn(self, ruleset: CompiledRuleset, account: Account, assessment: Assessment, action: Action) -> None:
+    def _learn(
+        self, ruleset: CompiledRuleset, account: Account, assessment: Assessment, action: Action
+    ) -> None:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
         subject = assessment.subject
         purchase, plan = subject.purchase, ruleset.plan

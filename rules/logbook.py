@@ -53,7 +53,8 @@ class Logbook:
     def knows(self, entity_key: str, transaction: bytes, book: Book = Book.APPROVED) -> bool:
         """Whether this transaction was entered into this log before."""
         return self.log(entity_key, book).has(transaction) or (
-            bool(self._merged_transactions) and _merged_id(entity_key, transaction) in self._merged_transactions
+            bool(self._merged_transactions)
+            and _merged_id(entity_key, transaction) in self._merged_transactions
         )
 
     def prepare(
@@ -76,7 +77,12 @@ class Logbook:
         return kept.log
 
     def enter(
-        self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, book: Book = Book.APPROVED
+        self,
+        ruleset: RulesetPlan,
+        plan: EntityPlan,
+        entity_key: str,
+        subject: Subject,
+        book: Book = Book.APPROVED,
     ) -> None:
         """Enter a purchase that is not known yet."""
         at = (entity_key, book)

@@ -13,7 +13,16 @@ from functools import cached_property
 from typing import Final
 
 # The fields of a purchase that it may be counted by, in canonical order.
-ENTITY_FIELDS: Final = ("account_id", "card_id", "device_id", "ip", "merchant_id", "mcc", "country", "channel")
+ENTITY_FIELDS: Final = (
+    "account_id",
+    "card_id",
+    "device_id",
+    "ip",
+    "merchant_id",
+    "mcc",
+    "country",
+    "channel",
+)
 # Entities with one of these fields live with the account: a card belongs to one account.
 ACCOUNT_FIELDS: Final = frozenset({"account_id", "card_id"})
 

@@ -6,6 +6,7 @@ It is one header, the last of the record's; the headers before it are the sender
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -23,6 +24,15 @@ class InvalidRouteError(ValueError):
     """A record on an internal topic that Stopbank did not send there."""
 
 
+# An entity's fields, comma-separated, and what its station measured: (value, clears) for each feature.
+Stamp = tuple[str, list[tuple[int | None, list[int | None]]]]
+
+
+def stamp_of(entity: tuple[str, ...], values: Sequence[FeatureValue]) -> Stamp:
+    """What a station measured, as it rides in the route."""
+    return ",".join(entity), [(value.value, list(value.clears)) for value in values]
+
+
 class Route(NamedTuple):
     """The way of a record.
 
@@ -37,7 +47,7 @@ class Route(NamedTuple):
     key: bytes | None
     has_account_key: bool
     stops: tuple[str, ...] = ()
-    stamps: tuple[tuple[str, list[FeatureValue]], ...] = ()
+    stamps: tuple[Stamp, ...] = ()
 
 
 def with_route(headers: Headers, route: Route) -> Headers:
@@ -62,10 +72,7 @@ def read_route(record: Record) -> tuple[Route, Headers]:
             b64decode(key) if key is not None else None,
             has_account_key,
             tuple(stops),
-            tuple(
-                (entity, [FeatureValue(value, tuple(clears)) for value, clears in values])
-                for entity, values in stamps
-            ),
+            tuple(stamps),
         )
     except (ValueError, TypeError) as error:
         raise InvalidRouteError(f"{ROUTE_HEADER} can't be read: {error}") from None

@@ -10,6 +10,7 @@ from rules.entity import entity_of, transaction_hash
 from rules.fold import Output, Record
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
+from rules.route import stamp_of
 from rules.rulesets import Rulesets
 from rules.step import SIGHTINGS, Arrival, onward, read_arrival, read_purchase
 from rules.velocity import EntityLogs, Subject, measure
@@ -56,14 +57,10 @@ class Station:
             self._logbook.enter(ruleset, plan, stop, subject)
         self._watermark.advance(purchase.event_time)
         self._logbook.sweep(self._watermark.latest_ms)
-        stamped = route._replace(stops=route.stops[1:], stamps=(*route.stamps, (_name(plan), values)))
+        stamped = route._replace(stops=route.stops[1:], stamps=(*route.stamps, stamp_of(plan.entity, values)))
         return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
 
 
 def _plan_of(ruleset: RulesetPlan, stop: str) -> EntityPlan | None:
     entity = entity_of(stop)
     return next((plan for plan in ruleset.stations if plan.entity == entity), None)
-
-
-def _name(plan: EntityPlan) -> str:
-    return ",".join(plan.entity)

@@ -47,9 +47,7 @@ class View(NamedTuple):
     counts_subject: bool
 
 
-def measure(
-    plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodClock
-) -> list[FeatureValue]:
+def measure(plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[FeatureValue]:
     """The values of a plan's features, in its order."""
     return [_measure(feature, plan, logs, subject, clock) for feature in plan.features]
 

@@ -72,7 +72,9 @@ class WindowLog:
         index = bisect_right(times, time_ms)
         while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
             index -= 1
-        self.insert_row(index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values)
+        self.insert_row(
+            index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values
+        )
         return index
 
     def insert_row(self, index: int, row: Row, values: Mapping[str, int]) -> None:

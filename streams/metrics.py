@@ -77,7 +77,9 @@ class WorkerMetrics:
         )
         self.dead_letters = Counter("stopbank_dead_letters", "Records refused", ["reason"], registry=registry)
         self.expired = Counter(
-            "stopbank_expired_records", "Records that retention removed before they were read", registry=registry
+            "stopbank_expired_records",
+            "Records that retention removed before they were read",
+            registry=registry,
         )
         self.recovery_s = Gauge(
             "stopbank_recovery_seconds", "How long the last recovery of state took", registry=registry

@@ -205,7 +205,9 @@ async def rollback(settings: Settings, by: str, version: str | None = None) -> s
     chosen = version or earlier[-1]
     source = registry.sources.get(f"{settings.ruleset}@{chosen}")
     if source is None:
-        raise RulesetsError(f"version {chosen!r} was never published: `stopbank rules list` shows those that were")
+        raise RulesetsError(
+            f"version {chosen!r} was never published: `stopbank rules list` shows those that were"
+        )
     await _write(settings, registry, settings.ruleset, chosen, source, by, "rollback")
     return chosen
 

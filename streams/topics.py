@@ -67,7 +67,9 @@ SPECS: Final = (
     TopicSpec(DECISIONS, config=_PASSING),
     TopicSpec(BLOCKED, config=_PASSING),
     TopicSpec(FLAGGED, config=_PASSING),
-    TopicSpec(DEAD_LETTERS, config={"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(_DEAD_LETTER_BYTES)}),
+    TopicSpec(
+        DEAD_LETTERS, config={"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(_DEAD_LETTER_BYTES)}
+    ),
     TopicSpec(RULESETS, 1, {"cleanup.policy": "compact", "max.message.bytes": "4000000"}),
     TopicSpec(SIGHTINGS_STATE, config=_STATE),
     TopicSpec(ASSESSMENTS_STATE, config=_STATE),
@@ -76,7 +78,10 @@ SPECS: Final = (
 
 async def partition_counts(admin: AIOKafkaAdminClient, prefix: str) -> dict[str, int]:
     """How many partitions each of Stopbank's topics has; those that do not exist are left out."""
-    known: list[dict[str, Any]] = await admin.describe_topics([prefix + spec.name for spec in SPECS])
+    # Brokers may create a topic that is asked about: only those that exist are.
+    existing = set(await admin.list_topics())
+    wanted = [prefix + spec.name for spec in SPECS if prefix + spec.name in existing]
+    known: list[dict[str, Any]] = await admin.describe_topics(wanted) if wanted else []
     return {
         topic["topic"].removeprefix(prefix): len(topic["partitions"])
         for topic in known

@@ -102,7 +102,12 @@ def _counted(feature: Feature, seen: Sequence[Seen]) -> list[Seen]:
 
 
 def value_of(
-    feature: Feature, history: EntityHistory, purchase: Purchase, amount_minor: int, zone: ZoneInfo, horizon_ms: int
+    feature: Feature,
+    history: EntityHistory,
+    purchase: Purchase,
+    amount_minor: int,
+    zone: ZoneInfo,
+    horizon_ms: int,
 ) -> int | None:
     """What the feature is for this purchase, which the history may hold already."""
     now = Seen(purchase, amount_minor)
@@ -122,7 +127,12 @@ def value_of(
 
 
 def clears_at(
-    feature: Feature, clearing: Clearing, history: EntityHistory, purchase: Purchase, amount_minor: int, zone: ZoneInfo
+    feature: Feature,
+    clearing: Clearing,
+    history: EntityHistory,
+    purchase: Purchase,
+    amount_minor: int,
+    zone: ZoneInfo,
 ) -> int | None:
     """The first moment, among all at which anything can change, at which a retry does not match any more."""
     now = Seen(purchase, amount_minor)

@@ -86,7 +86,7 @@ class Habit:
 
     @classmethod
     def decode(cls, raw: bytes, at: int, capacity: int) -> tuple[Habit, int]:
-        """Read what `encode` wrote at position `at`; gives the position after it. Raises AnomalyStateError."""
+        """Read what `encode` wrote at `at`; gives the position after it. Raises AnomalyStateError."""
         habit = cls(capacity)
         habit.trials, habit.novel, size = unpack(_HEAD, raw, at)
         at += _HEAD.size

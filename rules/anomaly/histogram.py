@@ -24,10 +24,9 @@ class Histogram:
         """How many lie above a position, in bins; inside its bin they are taken as spread evenly."""
         bins = self.bins
         index = int(position)
-        if 2 * index < len(bins):
-            beyond = self.total - sum(bins[: index + 1])
-        else:
-            beyond = sum(bins[index + 1 :])
+        # Whichever side is shorter is the one to add up.
+        is_low = 2 * index < len(bins)
+        beyond = self.total - sum(bins[: index + 1]) if is_low else sum(bins[index + 1 :])
         return beyond + bins[index] * (1.0 - (position - index))
 
     def learn(self, index: int) -> None:
@@ -52,7 +51,7 @@ class Histogram:
 
     @classmethod
     def decode(cls, raw: bytes, at: int, size: int) -> tuple[Histogram, int]:
-        """Read what `encode` wrote at position `at`; gives the position after it. Raises AnomalyStateError."""
+        """Read what `encode` wrote at `at`; gives the position after it. Raises AnomalyStateError."""
         histogram = cls(size)
         (used,) = unpack(_HEAD, raw, at)
         body = struct.Struct(f"<{used}H{used}I")

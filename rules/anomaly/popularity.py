@@ -11,7 +11,7 @@ _HEAD: Final = struct.Struct("<H")
 
 
 class Popularity:
-    """How often the population shows each value of a field; up to `capacity` values, the rarest makes room."""
+    """How often the population shows a value of a field; up to `capacity` values, the rarest makes room."""
 
     __slots__ = ("capacity", "total", "values")
 
@@ -47,7 +47,7 @@ class Popularity:
 
     @classmethod
     def decode(cls, raw: bytes, at: int, capacity: int) -> tuple[Popularity, int]:
-        """Read what `encode` wrote at position `at`; gives the position after it. Raises AnomalyStateError."""
+        """Read what `encode` wrote at `at`; gives the position after it. Raises AnomalyStateError."""
         table = cls(capacity)
         (size,) = unpack(_HEAD, raw, at)
         body = struct.Struct(f"<{2 * size}I")

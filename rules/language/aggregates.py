@@ -112,7 +112,9 @@ def _window(node: Expression) -> Window:
 def _outcome(node: Expression, entity: tuple[str, ...]) -> Outcome:
     if not (isinstance(node, syntax.Name) and node.name in list(Outcome)):
         name = node.name if isinstance(node, syntax.Name) else ""
-        raise ExpressionError("an outcome is `approved` or `declined`", node.span, did_you_mean(name, Outcome))
+        raise ExpressionError(
+            "an outcome is `approved` or `declined`", node.span, did_you_mean(name, Outcome)
+        )
     if "account_id" not in entity:
         raise ExpressionError(
             "outcomes are known to the account only",
@@ -123,7 +125,11 @@ def _outcome(node: Expression, entity: tuple[str, ...]) -> Outcome:
 
 
 def _name(
-    aggregate: Aggregate, field: str | None, entity: tuple[str, ...], window: Window | None, outcome: Outcome | None
+    aggregate: Aggregate,
+    field: str | None,
+    entity: tuple[str, ...],
+    window: Window | None,
+    outcome: Outcome | None,
 ) -> str:
     parts = [field] if field else []
     parts.append(entity[0] if len(entity) == 1 else f"({', '.join(entity)})")

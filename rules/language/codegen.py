@@ -82,7 +82,8 @@ class Writer:
     def function(self, conditions: Sequence[Condition]) -> str:
         """Text of `matches(p, amount, values, anomaly, available, limit, local)`: a bit for each true condition."""
         tests = [
-            f"    if {self.true(condition)}: hits |= {1 << number}" for number, condition in enumerate(conditions)
+            f"    if {self.true(condition)}: hits |= {1 << number}"
+            for number, condition in enumerate(conditions)
         ]
         head = "def matches(p, amount, values, anomaly, available, limit, local):"
         reads = [f"    {name} = {text}" for text, name in self._locals.items()]
@@ -169,5 +170,3 @@ def compile_matches(conditions: Sequence[Condition], slots: Mapping[str, int]) -
     # The text holds names, operators and slot numbers only: whatever an analyst wrote is bound by name.
     exec(compile(text, "<ruleset>", "exec"), scope)  # noqa: S102
     return scope["matches"]
-
-

@@ -154,5 +154,3 @@ def compile_checked(checked: CheckedFile) -> CompiledRuleset:
 def _version(document: RulesetDocument) -> str:
     content = document.model_dump(mode="json")
     return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_VERSION_CHARS]
-
-

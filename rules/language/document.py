@@ -29,7 +29,13 @@ class RuleFile:
     root: CommentedMap
 
     def rule_diagnostic(
-        self, severity: Any, message: str, index: int, key: str, span: Span | None, suggestion: str | None = None
+        self,
+        severity: Any,
+        message: str,
+        index: int,
+        key: str,
+        span: Span | None,
+        suggestion: str | None = None,
     ) -> Diagnostic:
         """A diagnostic on a rule's key; the span is within its value."""
         rule = self.root["rules"][index]
@@ -92,7 +98,9 @@ def read_rule_file(text: str, file: str) -> RuleFile:
     """Read a rule file. Raises RulesetError with every problem that was found."""
     source = SourceText(text, file)
     if len(text) > MAX_SOURCE_CHARS:
-        raise RulesetError([source.diagnostic("error", f"a rule file has at most {MAX_SOURCE_CHARS} characters", 0, 1)])
+        raise RulesetError(
+            [source.diagnostic("error", f"a rule file has at most {MAX_SOURCE_CHARS} characters", 0, 1)]
+        )
     root = _load(source)
     if not isinstance(root, CommentedMap):
         suggestion = "begin with `ruleset: NAME`"
@@ -202,6 +210,8 @@ def _repeated_ids(rule_file: RuleFile) -> list[Diagnostic]:
         if rule.id in seen:
             message = f"rule `{rule.id}` is here twice: the first is rule number {seen[rule.id] + 1}"
             span = Span(0, len(rule.id))
-            found.append(rule_file.rule_diagnostic("error", message, index, "id", span, "give it an id of its own"))
+            found.append(
+                rule_file.rule_diagnostic("error", message, index, "id", span, "give it an id of its own")
+            )
         seen.setdefault(rule.id, index)
     return found

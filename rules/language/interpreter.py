@@ -28,5 +28,3 @@ def truth(condition: Condition, facts: Facts, slots: Mapping[str, int]) -> bool 
     if decisive in parts:
         return decisive
     return None if None in parts else not decisive
-
-

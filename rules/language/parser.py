@@ -104,9 +104,9 @@ def duration_ms(text: str) -> int:
 
 
 def duration_text(length_ms: int) -> str:
-    """A length in the largest unit that divides it: 3,600,000 is `1h`."""
+    """A length in the largest unit that divides it, days from two of them on: 3,600,000 is `1h`, a day `24h`."""
     for unit in ("d", "h", "m"):
-        if length_ms % UNIT_MS[unit] == 0:
+        if length_ms % UNIT_MS[unit] == 0 and (unit != "d" or length_ms > UNIT_MS["d"]):
             return f"{length_ms // UNIT_MS[unit]}{unit}"
     return f"{length_ms // UNIT_MS['s']}s"
 
@@ -125,7 +125,9 @@ def parse_expression(text: str) -> Expression:
         at = error.pos_in_stream
         char = text[at]
         if char in "\"'":
-            raise ExpressionError("the text is not closed", Span(at, len(text)), f"close it with {char}") from None
+            raise ExpressionError(
+                "the text is not closed", Span(at, len(text)), f"close it with {char}"
+            ) from None
         raise ExpressionError(f"unexpected `{char}`", Span(at, at + 1), _HABITS.get(char)) from None
     except UnexpectedEOF as error:
         raise _incomplete(text, error.expected) from None

@@ -140,5 +140,3 @@ def _parts(value: Value) -> Iterator[Value]:
     if isinstance(value, Computed):
         yield from _parts(value.left)
         yield from _parts(value.right)
-
-

@@ -76,7 +76,9 @@ class Checker:
             raise ExpressionError(
                 f"a rule needs a condition, and `{value.text}` is a {value.type}",
                 node.span,
-                f"compare it: `{value.text} > …`" if value.type in _NUMERIC else f'compare it: `{value.text} == "…"`',
+                f"compare it: `{value.text} > …`"
+                if value.type in _NUMERIC
+                else f'compare it: `{value.text} == "…"`',
             )
         return IsTrue(value)
 
@@ -92,7 +94,9 @@ class Checker:
                 f"a {left.type} can't be compared with a {right.type}", node.span, _advice(left, right)
             )
         if node.op not in ("==", "!=") and left.type not in _NUMERIC:
-            raise ExpressionError(f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`")
+            raise ExpressionError(
+                f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`"
+            )
         if isinstance(left, Const) and not isinstance(right, Const):
             return Compare(_MIRRORED[node.op], right, left)
         return Compare(node.op, left, right)
@@ -106,11 +110,15 @@ class Checker:
         return value
 
     def _minor(self, value: Const, span: Span) -> int:
-        exact = Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
+        exact = (
+            Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
+        )
         minor = exact.scaleb(self.decimals)
         if minor != minor.to_integral_value():
             raise ExpressionError(
-                f"{value.text} has more decimals than the ruleset's currency", span, f"give {self.decimals} at most"
+                f"{value.text} has more decimals than the ruleset's currency",
+                span,
+                f"give {self.decimals} at most",
             )
         return int(minor)
 
@@ -146,7 +154,9 @@ class Checker:
     def _only_numbers(self, members: list[Constant], item: Value, listed: syntax.ListName) -> None:
         wrong = [member for member in members if isinstance(member, str)]
         if wrong:
-            raise ExpressionError(f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span)
+            raise ExpressionError(
+                f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span
+            )
 
     def _list_advice(self, name: str) -> str:
         return did_you_mean(name, self.lists) or "define it under `lists:`"
@@ -172,7 +182,9 @@ class Checker:
             return self._field(node)
         if isinstance(node, syntax.Attribute):
             if node.base != "attributes":
-                raise ExpressionError(f"unknown `{node.base}.`", node.span, "own fields are `attributes.NAME`")
+                raise ExpressionError(
+                    f"unknown `{node.base}.`", node.span, "own fields are `attributes.NAME`"
+                )
             return AttributeValue(node.name, Type.ANY)
         if isinstance(node, syntax.Call):
             return self._call(node)

@@ -70,7 +70,9 @@ class EngineApp(faust.App):
         """A topic whose records reach its agent as runs."""
         return self.topic(name, schema=RunSchema())
 
-    def fold_table(self, name: str, source: str, changelog: str, new_fold: Callable[[int], Fold]) -> FoldTable:
+    def fold_table(
+        self, name: str, source: str, changelog: str, new_fold: Callable[[int], Fold]
+    ) -> FoldTable:
         """Declare a table that folds the topic `source` and keeps its state in the topic `changelog`."""
         table = FoldTable(
             self, name=name, changelog_topic=self.topic(changelog), key_type=bytes, value_type=bytes

@@ -26,9 +26,7 @@ class ChangelogCorruptError(Exception):
     """A record in a changelog topic was not written by Stopbank."""
 
 
-def encode_changes(
-    changes: Iterable[tuple[bytes, bytes | None]], fence: int
-) -> list[OutgoingRecord]:
+def encode_changes(changes: Iterable[tuple[bytes, bytes | None]], fence: int) -> list[OutgoingRecord]:
     """State records as changelog records, at least one; a deletion is a tombstone, its fence a header."""
     packed = _FENCE.pack(fence)
     return [

@@ -197,9 +197,7 @@ class RunConsumer(Service):
         start = max(committed or 0, fence_end)
         if start < earliest:
             if committed is not None or fence_end:
-                log.error(
-                    "records expired unread", partition=str(tp), missing=earliest - start, at=start
-                )
+                log.error("records expired unread", partition=str(tp), missing=earliest - start, at=start)
                 self.app.on_expired(tp, earliest - start)
             start = earliest
         if partition.closed or self._owned.get(tp) is not partition:
@@ -304,9 +302,7 @@ class RunConsumer(Service):
         due = {p: offset for p in owned if (offset := p.to_commit()) is not None}
         if not due:
             return
-        offsets = {
-            p.tp: OffsetAndMetadata(offset, "") for p, offset in due.items()
-        }
+        offsets = {p.tp: OffsetAndMetadata(offset, "") for p, offset in due.items()}
         try:
             await self.group.commit(offsets)
         except (KafkaError, RuntimeError, AssertionError) as failure:

@@ -74,9 +74,7 @@ class RunPipeline:
     def _held(self, partition: int) -> FoldPartition | None:
         return self._table.partitions_held[partition] if self._table is not None else None
 
-    async def _fold(
-        self, fold: Fold | None, run: Run, held: FoldPartition | None
-    ) -> list[Output]:
+    async def _fold(self, fold: Fold | None, run: Run, held: FoldPartition | None) -> list[Output]:
         assert fold is not None, "a step without a table needs a stateless fold"
         outputs: list[Output] = []
         fence = held.fence if held else -1

@@ -73,9 +73,7 @@ class BatchWriter:
         self._on_failure = on_failure
         self._lanes: dict[tuple[str, int], _Lane] = {}
 
-    def write(
-        self, topic: str, partition: int, records: Iterable[OutgoingRecord]
-    ) -> list[Delivery]:
+    def write(self, topic: str, partition: int, records: Iterable[OutgoingRecord]) -> list[Delivery]:
         """Append records in order; each delivery is done when the broker acknowledged its batch."""
         lane = self._lane(topic, partition)
         deliveries: list[Delivery] = []
@@ -86,9 +84,7 @@ class BatchWriter:
         self._wake(lane)
         return deliveries
 
-    def write_together(
-        self, topic: str, partition: int, records: Sequence[OutgoingRecord]
-    ) -> Delivery:
+    def write_together(self, topic: str, partition: int, records: Sequence[OutgoingRecord]) -> Delivery:
         """Append records into one and the same batch: the broker takes all of them or none.
 
         Raises RecordTooLargeError where they are too many for one batch.
@@ -154,9 +150,7 @@ class BatchWriter:
                 acknowledged = await self._producer.send_batch(
                     builder, lane.tp.topic, partition=lane.tp.partition
                 )
-                acknowledged.add_done_callback(
-                    partial(self._settle, delivery, builder.record_count())
-                )
+                acknowledged.add_done_callback(partial(self._settle, delivery, builder.record_count()))
         except Exception as failure:
             self._on_failure(failure)
         finally:

@@ -182,9 +182,7 @@ async def committed_offsets(
         committed = await admin.list_consumer_group_offsets(group)
     finally:
         await admin.close()
-    return {
-        tp: (committed[tp].offset if tp in committed else None, end) for tp, end in ends.items()
-    }
+    return {tp: (committed[tp].offset if tp in committed else None, end) for tp, end in ends.items()}
 
 
 async def produce(

@@ -69,7 +69,9 @@ PLAN = EntityPlan(ENTITY, features(), ("merchant_id", "device_id"), HORIZON_MS)
 RULESET = RulesetPlan((PLAN,), (), ZONE, "EUR", {}, 24 * HOUR_MS, 512, uses_anomaly=False, uses_credit=False)
 
 
-def purchase(number: int, time_ms: int, amount: int, merchant: str = "m", device: str | None = None) -> Purchase:
+def purchase(
+    number: int, time_ms: int, amount: int, merchant: str = "m", device: str | None = None
+) -> Purchase:
     return Purchase(
         transaction_id=f"t-{number}",
         account_id="a-1",
@@ -83,8 +85,22 @@ def purchase(number: int, time_ms: int, amount: int, merchant: str = "m", device
 
 
 # Offsets are few, so that times coincide and lie on the edges of windows.
-OFFSETS = [0, 1, 999, 1_000, 1_001, HOUR_MS - 1, HOUR_MS, HOUR_MS + 1, 5 * HOUR_MS, 23 * HOUR_MS, 24 * HOUR_MS,
-           25 * HOUR_MS, 26 * HOUR_MS, 30 * HOUR_MS]
+OFFSETS = [
+    0,
+    1,
+    999,
+    1_000,
+    1_001,
+    HOUR_MS - 1,
+    HOUR_MS,
+    HOUR_MS + 1,
+    5 * HOUR_MS,
+    23 * HOUR_MS,
+    24 * HOUR_MS,
+    25 * HOUR_MS,
+    26 * HOUR_MS,
+    30 * HOUR_MS,
+]
 PURCHASES = st.lists(
     st.tuples(
         st.sampled_from(OFFSETS),
@@ -128,8 +144,12 @@ def test_every_feature_equals_a_loop_over_all_purchases(
             assert value.value == expected, feature.name
             for clearing, clears in zip(feature.clearings, value.clears, strict=True):
                 assert expected is not None
-                holds = expected > clearing.threshold if clearing.op == ">" else expected >= clearing.threshold
-                wanted = clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
+                holds = (
+                    expected > clearing.threshold if clearing.op == ">" else expected >= clearing.threshold
+                )
+                wanted = (
+                    clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
+                )
                 assert clears == wanted, (feature.name, clearing)
         if not known:
             book.enter(RULESET, PLAN, KEY, subject, Book.DECLINED if declined else Book.APPROVED)

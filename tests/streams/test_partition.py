@@ -92,9 +92,7 @@ def test_a_partition_that_was_given_up_takes_finishes_and_commits_nothing() -> N
 
 def test_only_the_finished_prefix_is_committed() -> None:
     partition = opened(0)
-    first, second, third = (
-        partition.take(partition.admit(fetched(offset)).records) for offset in (0, 1, 2)
-    )
+    first, second, third = (partition.take(partition.admit(fetched(offset)).records) for offset in (0, 1, 2))
     partition.finish(third)
     partition.finish(second)
     assert partition.committable == 0
@@ -108,9 +106,7 @@ def test_only_the_finished_prefix_is_committed() -> None:
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
     order=st.randoms(use_true_random=False),
 )
-def test_the_commit_never_passes_an_unfinished_run(
-    start: int, sizes: list[int], order: object
-) -> None:
+def test_the_commit_never_passes_an_unfinished_run(start: int, sizes: list[int], order: object) -> None:
     partition = opened(start)
     runs: list[Run] = []
     offset = start
@@ -157,5 +153,3 @@ def test_whatever_the_read_position_does_every_record_is_taken_once_and_in_order
             position = admission.reread_from
         taken += offsets(admission.records)
     assert taken == present
-
-

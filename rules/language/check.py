@@ -1,0 +1,23 @@
+"""Checking the text of a rule file: every error, or the linter's warnings."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rules.language.compile import CompiledRuleset, compile_ruleset
+from rules.language.diagnostics import Diagnostic, RulesetError
+
+
+class CheckResult(NamedTuple):
+    """What was found; `compiled` is None where there are errors."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    compiled: CompiledRuleset | None
+
+
+def check_text(source: str, filename: str) -> CheckResult:
+    """Check a rule file's text."""
+    try:
+        return CheckResult((), compile_ruleset(source, filename))
+    except RulesetError as error:
+        return CheckResult(error.diagnostics, None)

@@ -1,0 +1,34 @@
+"""`stopbank worker`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import faust
+
+from streams.settings import read_settings
+from streams.worker import make_app
+
+
+def worker() -> None:
+    """Decide: run a worker until SIGTERM or Ctrl-C.
+
+    Start as many as you like with the same settings: they share the partitions. Settings come from the
+    environment: `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_SECURITY_PROTOCOL` and the like, `STOPBANK_HTTP_PORT`
+    (probes and metrics, 8088; 0 for none), `STOPBANK_TOPIC_PREFIX`, `STOPBANK_RULESET`.
+    """
+    use_fast_loop()
+    settings = read_settings()
+    app = make_app(settings)
+    faust.Worker(
+        app, loglevel=settings.log_level, override_logging=False, redirect_stdouts=False, quiet=True
+    ).execute_from_commandline()
+
+
+def use_fast_loop() -> None:
+    """Run asyncio on uvloop, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
