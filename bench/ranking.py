@@ -26,9 +26,7 @@ def average_precision(scores: Scores, is_fraud: Marks) -> float:
     return float(np.sum(np.diff(recall) * hits / taken))
 
 
-def card_precision(
-    days: Iterable[Sequence[tuple[str, float, bool]]], top: int, *, remove_detected: bool
-) -> float:
+def card_precision(days: Iterable[Sequence[tuple[str, float, bool]]], top: int, *, remove_detected: bool) -> float:
     """The share of each day's `top` highest-scored cards that are defrauded that day, averaged over days.
 
     A day is its payments' (card, score, is fraud). With `remove_detected`, as in the Handbook's own code,

@@ -1,0 +1,1 @@
+"""What the system knows: the records on Kafka and the rule file, as contracts."""

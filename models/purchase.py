@@ -64,9 +64,7 @@ class Purchase(_Record):
     channel: Identifier | None = None
     location: Location | None = None
     instalments: Instalments | None = None
-    attributes: Annotated[
-        dict[Identifier, AttributeValue], Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
-    ]
+    attributes: dict[Identifier, AttributeValue] = Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
 
 
 _purchase = TypeAdapter(Purchase)

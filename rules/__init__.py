@@ -1,0 +1,1 @@
+"""How the system decides: pure steps, without I/O, clock or chance."""

@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
 def encode_chunk(chunk: Chunk) -> bytes:
     """Rows as bytes; counts and extreme amounts are written only where rows were merged."""
     first_seen_ms, keep_ms, fields, rows = chunk
-    merged = any(row.count > 1 for row in rows)
+    merged = any(row.purchases > 1 for row in rows)
     names = ",".join(fields).encode()
     parts = [
         _HEAD.pack(_VERSION, _MERGED if merged else 0, len(rows), first_seen_ms, keep_ms, len(names)),
@@ -41,7 +41,7 @@ def encode_chunk(chunk: Chunk) -> bytes:
     parts += [array("q", column).tobytes() for column in zip(*(row.values for row in rows), strict=True)]
     if merged:
         parts.append(b"".join(row.sum_minor.to_bytes(_SUM_BYTES, "little") for row in rows))
-        for name in ("count", "low_minor", "high_minor"):
+        for name in ("purchases", "low_minor", "high_minor"):
             parts.append(array("q", [getattr(row, name) for row in rows]).tobytes())
     else:
         parts.append(array("q", [row.sum_minor for row in rows]).tobytes())

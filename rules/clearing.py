@@ -73,9 +73,7 @@ class _Tally:
             self.size = len(self._values)
 
 
-def _newest_first(
-    feature: Feature, logs: Sequence[WindowLog], retry: Retry
-) -> Iterator[tuple[int, int, int]]:
+def _newest_first(feature: Feature, logs: Sequence[WindowLog], retry: Retry) -> Iterator[tuple[int, int, int]]:
     """(time, weight, distinct value) of every row, the attempt among them where it stays."""
     sources: list[Iterator[tuple[int, int, int]]] = [_log_newest_first(feature, log) for log in logs]
     if retry.stays:

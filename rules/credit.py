@@ -43,9 +43,7 @@ class Credit:
         self._reckon_in(currency, rates)
         self.used_minor += amount_minor
 
-    def repay(
-        self, repayment_id: str, amount_minor: int, currency: str, rates: Mapping[str, Decimal]
-    ) -> bool:
+    def repay(self, repayment_id: str, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> bool:
         """Free credit, once for each repayment; returns whether it was new."""
         if repayment_id in self.repayments:
             return False

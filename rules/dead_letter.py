@@ -23,14 +23,10 @@ FOREIGN: Final = "foreign"
 
 def dead_letter(record: Record, source: str, reason: str, detail: str) -> Output:
     """A dead letter of a record as it was read from the topic `source`."""
-    return _letter(
-        record.key, record.value, record.headers, record.timestamp_ms, reason, detail, _at(source, record)
-    )
+    return _letter(record.key, record.value, record.headers, record.timestamp_ms, reason, detail, _at(source, record))
 
 
-def dead_letter_of_route(
-    record: Record, route: Route, sender_headers: Headers, reason: str, detail: str
-) -> Output:
+def dead_letter_of_route(record: Record, route: Route, sender_headers: Headers, reason: str, detail: str) -> Output:
     """A dead letter of a record on its way, as it was when it first came in."""
     topic, partition, offset, timestamp_ms = route.origin
     key = record.key if route.has_account_key else route.key

@@ -102,9 +102,7 @@ class Desk:
 
     def _credit_limit(self, arrival: Arrival) -> Sequence[Output]:
         limit = decode_credit_limit(arrival.record.value or b"")
-        self._accounts.get(limit.account_id).credit.set_limit(
-            limit.credit_limit, limit.currency, limit.event_time
-        )
+        self._accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
         self._accounts.touch(limit.account_id)
         return []
 
@@ -183,7 +181,9 @@ class Desk:
         for entity in plan.stations:
             stamp = stamps.get(",".join(entity.entity))
             values += (
-                [FeatureValue(*value) for value in stamp] if stamp else [_UNKNOWN] * len(entity.features)
+                [FeatureValue(value, tuple(clears)) for value, clears in stamp]
+                if stamp
+                else [_UNKNOWN] * len(entity.features)
             )
         try:
             available = account.credit.available(plan.currency, plan.rates)
@@ -207,9 +207,7 @@ class Desk:
         )
         return measure(plan, logs, subject, period_clock(ruleset.plan.time_zone))
 
-    def _learn(
-        self, ruleset: CompiledRuleset, account: Account, assessment: Assessment, action: Action
-    ) -> None:
+    def _learn(self, ruleset: CompiledRuleset, account: Account, assessment: Assessment, action: Action) -> None:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
         subject = assessment.subject
         purchase, plan = subject.purchase, ruleset.plan
@@ -254,8 +252,7 @@ def _decision(ruleset: CompiledRuleset, assessment: Assessment, verdict: Verdict
         anomaly=unusual.value if unusual is not None else None,
         contributions=list(unusual.contributions) if unusual is not None else [],
         features={
-            feature.name: value.value
-            for feature, value in zip(ruleset.plan.features, assessment.values, strict=True)
+            feature.name: value.value for feature, value in zip(ruleset.plan.features, assessment.values, strict=True)
         },
         ruleset=ruleset.id,
         ruleset_version=ruleset.version,

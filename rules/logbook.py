@@ -53,8 +53,7 @@ class Logbook:
     def knows(self, entity_key: str, transaction: bytes, book: Book = Book.APPROVED) -> bool:
         """Whether this transaction was entered into this log before."""
         return self.log(entity_key, book).has(transaction) or (
-            bool(self._merged_transactions)
-            and _merged_id(entity_key, transaction) in self._merged_transactions
+            bool(self._merged_transactions) and _merged_id(entity_key, transaction) in self._merged_transactions
         )
 
     def prepare(

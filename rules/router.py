@@ -45,11 +45,7 @@ class Router:
         ruleset = self._rulesets.in_force()
         size = len(record.value or b"")
         if size > MAX_RECORD_BYTES:
-            return [
-                self._refused(
-                    record, OVERSIZED, f"{size} bytes, at most {MAX_RECORD_BYTES} are read: send less"
-                )
-            ]
+            return [self._refused(record, OVERSIZED, f"{size} bytes, at most {MAX_RECORD_BYTES} are read: send less")]
         try:
             return [self._routed(record, ruleset)]
         except (InvalidPurchase, InvalidAccountRecord) as error:

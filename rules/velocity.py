@@ -63,7 +63,7 @@ def _measure(
         return FeatureValue(_age(view, time_ms))
     window = feature.window
     assert window is not None, "only since and age have no window"
-    if type(window) is Trailing:
+    if isinstance(window, Trailing):
         after_ms = time_ms - window.length_ms
     else:
         after_ms = clock.bounds_ms(window.period, time_ms)[0] - 1
@@ -92,9 +92,7 @@ def _view(feature: Feature, logs: EntityLogs, subject: Subject) -> View:
     return View((logs.declined,) if logs.declined is not None else (), counts_subject=False)
 
 
-def aggregate_over(
-    feature: Feature, view: View, subject: Subject, after_ms: int, until_ms: int
-) -> int | None:
+def aggregate_over(feature: Feature, view: View, subject: Subject, after_ms: int, until_ms: int) -> int | None:
     """A windowed aggregate over rows with after < time <= until, and the subject where it counts."""
     aggregate, own = feature.aggregate, view.counts_subject
     if aggregate is Aggregate.DISTINCT:

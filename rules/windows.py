@@ -21,14 +21,14 @@ _HASH_BYTES = 8
 
 
 class Row(NamedTuple):
-    """One row: a purchase, or several that were merged (`count` of them, the time of the newest).
+    """One row: a purchase, or several that were merged (`purchases` of them, the time of the newest).
 
     `low_minor` and `high_minor` are the smallest and the largest amount; `values` holds a 64-bit hash for each
     field that is counted distinct, 0 where it is missing.
     """
 
     time_ms: int
-    count: int
+    purchases: int
     sum_minor: int
     low_minor: int
     high_minor: int
@@ -72,9 +72,7 @@ class WindowLog:
         index = bisect_right(times, time_ms)
         while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
             index -= 1
-        self.insert_row(
-            index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values
-        )
+        self.insert_row(index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values)
         return index
 
     def insert_row(self, index: int, row: Row, values: Mapping[str, int]) -> None:
@@ -86,10 +84,10 @@ class WindowLog:
         for field, column in self.columns.items():
             column.insert(index, values[field])
         counts, sums = self.counts, self.sums
-        counts.insert(index + 1, counts[index] + row.count)
+        counts.insert(index + 1, counts[index] + row.purchases)
         sums.insert(index + 1, sums[index] + row.sum_minor)
         for later in range(index + 2, len(counts)):
-            counts[later] += row.count
+            counts[later] += row.purchases
             sums[later] += row.sum_minor
 
     def span(self, after_ms: int, until_ms: int) -> tuple[int, int]:

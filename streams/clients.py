@@ -1,8 +1,11 @@
 """Kafka clients for commands that run once."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,7 +15,7 @@ from streams.settings import Settings
 
 
 @asynccontextmanager
-async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(settings: Settings) -> AsyncGenerator[AIOKafkaAdminClient]:
     """An admin client. Raises aiokafka's KafkaConnectionError where no broker answers."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     try:
@@ -23,7 +26,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 
 
 @asynccontextmanager
-async def producer_client(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+async def producer_client(settings: Settings) -> AsyncGenerator[AIOKafkaProducer]:
     """A producer that waits for every replica. Raises KafkaConnectionError where no broker answers."""
     producer = AIOKafkaProducer(**settings.kafka.client_options(), acks="all", linger_ms=settings.linger_ms)
     try:
@@ -34,9 +37,7 @@ async def producer_client(settings: Settings) -> AsyncIterator[AIOKafkaProducer]
 
 
 @asynccontextmanager
-async def reading_client(
-    settings: Settings, topic: str, *, from_beginning: bool
-) -> AsyncIterator[AIOKafkaConsumer]:
+async def reading_client(settings: Settings, topic: str, *, from_beginning: bool) -> AsyncGenerator[AIOKafkaConsumer]:
     """A consumer of a whole topic, of no group, placed at its beginning or its end."""
     consumer = AIOKafkaConsumer(
         settings.topic_prefix + topic,

@@ -72,9 +72,7 @@ class WorkerMetrics:
         self.repeats = Counter(
             "stopbank_repeated_purchases", "Purchases answered with their first decision", registry=registry
         )
-        self.late = Counter(
-            "stopbank_late_purchases", "Purchases later than the allowed lateness", registry=registry
-        )
+        self.late = Counter("stopbank_late_purchases", "Purchases later than the allowed lateness", registry=registry)
         self.dead_letters = Counter("stopbank_dead_letters", "Records refused", ["reason"], registry=registry)
         self.expired = Counter(
             "stopbank_expired_records",

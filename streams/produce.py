@@ -1,5 +1,8 @@
 """Writing a file's records to their topics."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -9,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -50,16 +53,14 @@ def _parsed(line: bytes, where: str) -> OutgoingLine:
         raise InvalidRecording(f"{where}: not JSON: {error}") from None
     if not isinstance(record, dict):
         raise InvalidRecording(f"{where}: a JSON object is wanted: a purchase, or a recorded record")
-    fields: dict[str, Any] = record
-    if set(fields) != _RECORDED:
+    fields = cast("dict[str, Any]", record)
+    if fields.keys() != _RECORDED:
         key = fields.get("account_id")
         if not isinstance(key, str):
             raise InvalidRecording(f"{where}: neither a purchase (no `account_id`) nor a recorded record")
         return OutgoingLine(topics.PURCHASES, key.encode(), fields)
     if fields["topic"] not in _WRITABLE or not isinstance(fields["value"], dict):
-        raise InvalidRecording(
-            f"{where}: `topic` is one of {', '.join(sorted(_WRITABLE))}, `value` an object"
-        )
+        raise InvalidRecording(f"{where}: `topic` is one of {', '.join(sorted(_WRITABLE))}, `value` an object")
     return OutgoingLine(fields["topic"], str(fields["key"]).encode(), fields["value"])
 
 
@@ -85,9 +86,7 @@ async def produce_file(
     if shift_to_now:
         last_ms = max((line.value.get("event_time") or 0 for line in lines), default=0)
         lines = list(shifted(lines, int(time.time() * 1000) - last_ms))
-    bar = Progress(
-        TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
-    )
+    bar = Progress(TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True)
     async with producer_client(settings) as producer:
         with bar if progress else nullcontext():
             task = bar.add_task("", total=len(lines))

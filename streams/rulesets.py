@@ -1,5 +1,8 @@
 """The rulesets topic: what was published, what is in force, and how a worker follows it."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -145,9 +148,7 @@ async def read_registry(settings: Settings) -> Registry:
     consumer = _consumer(settings)
     await consumer.start()
     try:
-        await asyncio.wait_for(
-            _read_until(consumer, registry, await _ends(consumer, settings)), _READ_TIMEOUT_S
-        )
+        await asyncio.wait_for(_read_until(consumer, registry, await _ends(consumer, settings)), _READ_TIMEOUT_S)
     finally:
         await consumer.stop()
     registry.complete = True
@@ -166,9 +167,7 @@ def _consumer(settings: Settings) -> AIOKafkaConsumer:
 async def _ends(consumer: AIOKafkaConsumer, settings: Settings) -> dict[Any, int]:
     partitions = consumer.assignment()
     if not partitions:
-        raise RulesetsError(
-            f"topic {settings.topic_prefix}{RULESETS} does not exist: run `stopbank topics create`"
-        )
+        raise RulesetsError(f"topic {settings.topic_prefix}{RULESETS} does not exist: run `stopbank topics create`")
     return await consumer.end_offsets(list(partitions))
 
 
@@ -205,9 +204,7 @@ async def rollback(settings: Settings, by: str, version: str | None = None) -> s
     chosen = version or earlier[-1]
     source = registry.sources.get(f"{settings.ruleset}@{chosen}")
     if source is None:
-        raise RulesetsError(
-            f"version {chosen!r} was never published: `stopbank rules list` shows those that were"
-        )
+        raise RulesetsError(f"version {chosen!r} was never published: `stopbank rules list` shows those that were")
     await _write(settings, registry, settings.ruleset, chosen, source, by, "rollback")
     return chosen
 

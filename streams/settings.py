@@ -105,10 +105,6 @@ def read_settings() -> Settings:
         lines: list[str] = []
         prefix = "KAFKA_" if error.title == "KafkaSettings" else "STOPBANK_"
         for problem in error.errors(include_url=False, include_context=False):
-            name = (
-                prefix + "_".join(str(part) for part in problem["loc"]).upper()
-                if problem["loc"]
-                else "KAFKA_*"
-            )
+            name = prefix + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "KAFKA_*"
             lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("\n".join(lines)) from None

@@ -1,5 +1,8 @@
 """Stopbank's topics: their names, how they are created, and whether those that exist fit together."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -67,9 +70,7 @@ SPECS: Final = (
     TopicSpec(DECISIONS, config=_PASSING),
     TopicSpec(BLOCKED, config=_PASSING),
     TopicSpec(FLAGGED, config=_PASSING),
-    TopicSpec(
-        DEAD_LETTERS, config={"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(_DEAD_LETTER_BYTES)}
-    ),
+    TopicSpec(DEAD_LETTERS, config={"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(_DEAD_LETTER_BYTES)}),
     TopicSpec(RULESETS, 1, {"cleanup.policy": "compact", "max.message.bytes": "4000000"}),
     TopicSpec(SIGHTINGS_STATE, config=_STATE),
     TopicSpec(ASSESSMENTS_STATE, config=_STATE),
@@ -83,9 +84,7 @@ async def partition_counts(admin: AIOKafkaAdminClient, prefix: str) -> dict[str,
     wanted = [prefix + spec.name for spec in SPECS if prefix + spec.name in existing]
     known: list[dict[str, Any]] = await admin.describe_topics(wanted) if wanted else []
     return {
-        topic["topic"].removeprefix(prefix): len(topic["partitions"])
-        for topic in known
-        if topic["error_code"] == 0
+        topic["topic"].removeprefix(prefix): len(topic["partitions"]) for topic in known if topic["error_code"] == 0
     }
 
 
@@ -142,7 +141,7 @@ async def create_topics(
 
 async def _create(admin: AIOKafkaAdminClient, wanted: list[NewTopic]) -> None:
     try:
-        response = await admin.create_topics(wanted)
+        response: Any = await admin.create_topics(wanted)
     except TopicAlreadyExistsError:
         return
     refused: list[str] = []

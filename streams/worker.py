@@ -1,5 +1,8 @@
 """The worker: a Faust app with an agent for each topic that is read, and the pure steps behind them."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -10,6 +13,7 @@ from typing import Any, Final
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from faust.types import TP
 
 from models.decision import Decision
 from rules.dead_letter import DEAD_LETTERS, REASON_HEADER
@@ -93,7 +97,7 @@ class StopbankApp(EngineApp):
             except KafkaError as error:
                 log.warning("rulesets can't be read, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001  # whatever it is, it ends the process
                 self.fail(failure)
 
     # -- what the engine tells ----------------------------------------------------------------------
@@ -135,9 +139,7 @@ class StopbankApp(EngineApp):
         metrics.in_process_s.observe(elapsed_s, len(run.records))
         for output in outputs:
             if output.topic == DECISIONS:
-                received_ms = next(
-                    (v for name, v in reversed(output.headers) if name == RECEIVED_HEADER), b"0"
-                )
+                received_ms = next((v for name, v in reversed(output.headers) if name == RECEIVED_HEADER), b"0")
                 metrics.end_to_end_s.observe(max(0.0, now_s - int(received_ms) / 1000))
             elif output.topic == DEAD_LETTERS:
                 metrics.dead_letters.labels(dict(output.headers)[REASON_HEADER].decode()).inc()
@@ -162,7 +164,7 @@ class StopbankApp(EngineApp):
         lags: list[tuple[str, int, int]] = []
         for partition in self.consumer.owned_partitions():
             if partition.committable is not None:
-                end = self.consumer.highwater(partition.tp)
+                end = self.consumer.highwater(TP(*partition.tp))
                 lags.append((partition.tp.topic, partition.tp.partition, max(0, end - partition.committable)))
         return lags
 
@@ -189,9 +191,7 @@ def make_app(settings: Settings) -> StopbankApp:
     }
     for topic, state in topics.STATE_OF.items():
         table = app.fold_table(topic, prefix + topic, prefix + state, folds[topic])
-        pipeline = RunPipeline(
-            app.engine, finish, table=table, wait_ready=app.wait_ready, observe=app.note_outputs
-        )
+        pipeline = RunPipeline(app.engine, finish, table=table, wait_ready=app.wait_ready, observe=app.note_outputs)
         _agent(app, prefix + topic, "station" if topic == topics.SIGHTINGS else "desk", pipeline)
     return app
 

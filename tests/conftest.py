@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -100,5 +101,5 @@ def embedded() -> Iterator[str]:
 
 
 def _chaos_seeds(config: pytest.Config) -> list[int]:
-    base, number = config.getoption("--chaos-seed-base"), config.getoption("--chaos-seeds")
-    return list(range(base, base + number))
+    options: Any = config.option
+    return list(range(options.chaos_seed_base, options.chaos_seed_base + options.chaos_seeds))

@@ -44,9 +44,7 @@ class MemoryLine:
         self.rulesets = FixedRulesets()
         self.rulesets.use(ruleset)
         self.partitions = partitions
-        self.topics: defaultdict[str, list[list[Record]]] = defaultdict(
-            lambda: [[] for _ in range(partitions)]
-        )
+        self.topics: defaultdict[str, list[list[Record]]] = defaultdict(lambda: [[] for _ in range(partitions)])
         self.written: defaultdict[str, list[Output]] = defaultdict(list)
         self.state: dict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
         self.state_bytes = 0

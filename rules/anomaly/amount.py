@@ -40,9 +40,7 @@ UNREST_WEIGHT: Final = 0.5
 UNREST_NATS_MAX: Final = 5.0
 _SQRT_HALF: Final = math.sqrt(0.5)
 # E min(|Z|, CLIP) of a standard normal Z: what a clipped residual measures of the standard deviation.
-_CLIPPED_MEAN: Final = math.sqrt(2 / math.pi) * (1 - math.exp(-0.5 * CLIP * CLIP)) + CLIP * math.erfc(
-    CLIP * _SQRT_HALF
-)
+_CLIPPED_MEAN: Final = math.sqrt(2 / math.pi) * (1 - math.exp(-0.5 * CLIP * CLIP)) + CLIP * math.erfc(CLIP * _SQRT_HALF)
 _LOG_SQRT_HALF_PI: Final = 0.5 * math.log(math.pi / 2)
 _ASYMPTOTE_FROM: Final = 8.0
 

@@ -46,9 +46,7 @@ def score(profile: Profile, population: Population, observation: Observation) ->
     seen = population.surprises
     beyond = math.exp(-_BEYOND_PER_NAT * total)
     value = 1.0 - (seen.above(surprise_position(total)) + beyond) / (seen.total + 1.0)
-    largest = tuple(
-        [(name, round(nats, 3)) for nats, name in causes[:CONTRIBUTIONS_MAX] if nats >= NAMED_NATS]
-    )
+    largest = tuple([(name, round(nats, 3)) for nats, name in causes[:CONTRIBUTIONS_MAX] if nats >= NAMED_NATS])
     return Score(value, largest, total)
 
 

@@ -104,17 +104,13 @@ def _window(node: Expression) -> Window:
     suggestion = did_you_mean(name, Period)
     if isinstance(node, syntax.Number):
         suggestion = f"give it a unit, like `{node.value}m`"
-    raise ExpressionError(
-        "a window is a duration like `10m`, or today, this_week, this_month", node.span, suggestion
-    )
+    raise ExpressionError("a window is a duration like `10m`, or today, this_week, this_month", node.span, suggestion)
 
 
 def _outcome(node: Expression, entity: tuple[str, ...]) -> Outcome:
     if not (isinstance(node, syntax.Name) and node.name in list(Outcome)):
         name = node.name if isinstance(node, syntax.Name) else ""
-        raise ExpressionError(
-            "an outcome is `approved` or `declined`", node.span, did_you_mean(name, Outcome)
-        )
+        raise ExpressionError("an outcome is `approved` or `declined`", node.span, did_you_mean(name, Outcome))
     if "account_id" not in entity:
         raise ExpressionError(
             "outcomes are known to the account only",

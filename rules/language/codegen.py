@@ -81,10 +81,7 @@ class Writer:
 
     def function(self, conditions: Sequence[Condition]) -> str:
         """Text of `matches(p, amount, values, anomaly, available, limit, local)`: a bit for each true condition."""
-        tests = [
-            f"    if {self.true(condition)}: hits |= {1 << number}"
-            for number, condition in enumerate(conditions)
-        ]
+        tests = [f"    if {self.true(condition)}: hits |= {1 << number}" for number, condition in enumerate(conditions)]
         head = "def matches(p, amount, values, anomaly, available, limit, local):"
         reads = [f"    {name} = {text}" for text, name in self._locals.items()]
         return "\n".join([head, *reads, "    hits = 0", *tests, "    return hits", ""])

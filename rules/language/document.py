@@ -1,5 +1,8 @@
 """Reading a rule file: YAML to a checked document, every problem with its line and column."""
 
+# ruamel.yaml is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -98,9 +101,7 @@ def read_rule_file(text: str, file: str) -> RuleFile:
     """Read a rule file. Raises RulesetError with every problem that was found."""
     source = SourceText(text, file)
     if len(text) > MAX_SOURCE_CHARS:
-        raise RulesetError(
-            [source.diagnostic("error", f"a rule file has at most {MAX_SOURCE_CHARS} characters", 0, 1)]
-        )
+        raise RulesetError([source.diagnostic("error", f"a rule file has at most {MAX_SOURCE_CHARS} characters", 0, 1)])
     root = _load(source)
     if not isinstance(root, CommentedMap):
         suggestion = "begin with `ruleset: NAME`"
@@ -210,8 +211,6 @@ def _repeated_ids(rule_file: RuleFile) -> list[Diagnostic]:
         if rule.id in seen:
             message = f"rule `{rule.id}` is here twice: the first is rule number {seen[rule.id] + 1}"
             span = Span(0, len(rule.id))
-            found.append(
-                rule_file.rule_diagnostic("error", message, index, "id", span, "give it an id of its own")
-            )
+            found.append(rule_file.rule_diagnostic("error", message, index, "id", span, "give it an id of its own"))
         seen.setdefault(rule.id, index)
     return found

@@ -21,9 +21,7 @@ class Why(NamedTuple):
     clears_at: int | None
 
 
-def explain(
-    condition: Condition, facts: Facts, slots: Mapping[str, int], features: Mapping[str, Feature]
-) -> Why:
+def explain(condition: Condition, facts: Facts, slots: Mapping[str, int], features: Mapping[str, Feature]) -> Why:
     """Explain a condition that is true."""
     leaves = list(_true_leaves(condition, facts, slots))
     decisive = min(leaves, key=_rank, default=None)

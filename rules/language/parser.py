@@ -1,5 +1,8 @@
 """From the text of an expression to its syntax tree."""
 
+# lark is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from decimal import Decimal
@@ -125,9 +128,7 @@ def parse_expression(text: str) -> Expression:
         at = error.pos_in_stream
         char = text[at]
         if char in "\"'":
-            raise ExpressionError(
-                "the text is not closed", Span(at, len(text)), f"close it with {char}"
-            ) from None
+            raise ExpressionError("the text is not closed", Span(at, len(text)), f"close it with {char}") from None
         raise ExpressionError(f"unexpected `{char}`", Span(at, at + 1), _HABITS.get(char)) from None
     except UnexpectedEOF as error:
         raise _incomplete(text, error.expected) from None

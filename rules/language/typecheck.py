@@ -76,9 +76,7 @@ class Checker:
             raise ExpressionError(
                 f"a rule needs a condition, and `{value.text}` is a {value.type}",
                 node.span,
-                f"compare it: `{value.text} > …`"
-                if value.type in _NUMERIC
-                else f'compare it: `{value.text} == "…"`',
+                f"compare it: `{value.text} > …`" if value.type in _NUMERIC else f'compare it: `{value.text} == "…"`',
             )
         return IsTrue(value)
 
@@ -94,9 +92,7 @@ class Checker:
                 f"a {left.type} can't be compared with a {right.type}", node.span, _advice(left, right)
             )
         if node.op not in ("==", "!=") and left.type not in _NUMERIC:
-            raise ExpressionError(
-                f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`"
-            )
+            raise ExpressionError(f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`")
         if isinstance(left, Const) and not isinstance(right, Const):
             return Compare(_MIRRORED[node.op], right, left)
         return Compare(node.op, left, right)
@@ -110,9 +106,7 @@ class Checker:
         return value
 
     def _minor(self, value: Const, span: Span) -> int:
-        exact = (
-            Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
-        )
+        exact = Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
         minor = exact.scaleb(self.decimals)
         if minor != minor.to_integral_value():
             raise ExpressionError(
@@ -154,9 +148,7 @@ class Checker:
     def _only_numbers(self, members: list[Constant], item: Value, listed: syntax.ListName) -> None:
         wrong = [member for member in members if isinstance(member, str)]
         if wrong:
-            raise ExpressionError(
-                f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span
-            )
+            raise ExpressionError(f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span)
 
     def _list_advice(self, name: str) -> str:
         return did_you_mean(name, self.lists) or "define it under `lists:`"
@@ -170,21 +162,13 @@ class Checker:
 
     def value(self, node: Expression) -> Value:
         """The meaning of an expression that has a value. Raises ExpressionError."""
-        if isinstance(node, syntax.Number):
-            return Const(_plain(node.value), Type.NUMBER, self._slice(node.span))
-        if isinstance(node, syntax.Duration):
-            return Const(node.length_ms, Type.DURATION, self._slice(node.span))
-        if isinstance(node, syntax.Text):
-            return Const(node.value, Type.TEXT, self._slice(node.span))
-        if isinstance(node, syntax.Boolean):
-            return Const(node.value, Type.BOOLEAN, self._slice(node.span))
+        if isinstance(node, syntax.Number | syntax.Duration | syntax.Text | syntax.Boolean):
+            return self._constant(node)
         if isinstance(node, syntax.Name):
             return self._field(node)
         if isinstance(node, syntax.Attribute):
             if node.base != "attributes":
-                raise ExpressionError(
-                    f"unknown `{node.base}.`", node.span, "own fields are `attributes.NAME`"
-                )
+                raise ExpressionError(f"unknown `{node.base}.`", node.span, "own fields are `attributes.NAME`")
             return AttributeValue(node.name, Type.ANY)
         if isinstance(node, syntax.Call):
             return self._call(node)
@@ -193,6 +177,14 @@ class Checker:
         if isinstance(node, syntax.Tuple):
             raise ExpressionError("a tuple names an entity inside an aggregate only", node.span)
         raise ExpressionError("a value is wanted here, not a condition", node.span)
+
+    def _constant(self, node: syntax.Number | syntax.Duration | syntax.Text | syntax.Boolean) -> Const:
+        text = self._slice(node.span)
+        if isinstance(node, syntax.Number):
+            return Const(_plain(node.value), Type.NUMBER, text)
+        if isinstance(node, syntax.Duration):
+            return Const(node.length_ms, Type.DURATION, text)
+        return Const(node.value, Type.TEXT if isinstance(node, syntax.Text) else Type.BOOLEAN, text)
 
     def _field(self, node: syntax.Name) -> Value:
         known = FIELDS.get(node.name)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
-from abc import abstractmethod
-from contextlib import AbstractContextManager
-from typing import Final
+from abc import ABC, abstractmethod
+from typing import Final, Self
 
 HOST: Final = "127.0.0.1"
 # Below the ports that systems give to outgoing connections, so that a broker finds its port free on its return.
@@ -18,7 +17,7 @@ class BrokerError(RuntimeError):
     """A broker can't be had; the message says why."""
 
 
-class Broker(AbstractContextManager["Broker"]):
+class Broker(ABC):
     """A broker on this machine: started on entering its context, stopped and forgotten on leaving it."""
 
     @property
@@ -47,7 +46,7 @@ class Broker(AbstractContextManager["Broker"]):
         self.stop()
         self.start()
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -63,9 +63,7 @@ class KafkaNode:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BrokerError(f"Kafka's storage can't be formatted: {error}") from None
         if told.returncode:
-            raise BrokerError(
-                f"Kafka's storage can't be formatted:\n{(told.stdout + told.stderr)[-_TAIL_CHARS:]}"
-            )
+            raise BrokerError(f"Kafka's storage can't be formatted:\n{(told.stdout + told.stderr)[-_TAIL_CHARS:]}")
 
     def _addresses(self) -> dict[str, str]:
         return {

@@ -90,9 +90,7 @@ class ServerProcess:
         """The end of what it said."""
         if not self._log.exists():
             return "(no log)"
-        return (
-            "\n".join(self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]) or "(an empty log)"
-        )
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]) or "(an empty log)"
 
 
 def live_brokers(port: int) -> int:

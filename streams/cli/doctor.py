@@ -44,9 +44,7 @@ async def _examine() -> bool:
         _say(False, "settings", str(error))
         return False
     prefix = f", topic prefix {settings.topic_prefix!r}" if settings.topic_prefix else ""
-    _say(
-        True, "settings", f"{settings.kafka.bootstrap_servers} by {settings.kafka.security_protocol}{prefix}"
-    )
+    _say(True, "settings", f"{settings.kafka.bootstrap_servers} by {settings.kafka.security_protocol}{prefix}")
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         ("broker", _broker),
         ("topics", _topics),
@@ -85,9 +83,7 @@ async def _topics(settings: Settings) -> str:
     problems = misfits(counts)
     if problems:
         raise _Trouble("\n".join(problems))
-    return (
-        f"{len(counts)}, sightings {counts['sightings']} and assessments {counts['assessments']} partitions"
-    )
+    return f"{len(counts)}, sightings {counts['sightings']} and assessments {counts['assessments']} partitions"
 
 
 async def _ruleset(settings: Settings) -> str:

@@ -1,5 +1,8 @@
 """`stopbank simulate`, `produce` and `tail`: records in and decisions out."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -30,10 +33,8 @@ def simulate(
     accounts: Annotated[int, typer.Option(min=10, help="Accounts.")] = 400,
     purchases: Annotated[int, typer.Option(min=1, help="Purchases.")] = 12_000,
     hours: Annotated[float, typer.Option(min=0.01, help="Event time that they span.")] = 6.0,
-    start: Annotated[datetime, typer.Option(help="Event time of the first, UTC.")] = datetime(2026, 3, 2, 6),  # noqa: DTZ001, B008  # typer parses a naive time
-    fraud_share: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="Share of fraudulent purchases.")
-    ] = 0.03,
+    start: Annotated[datetime, typer.Option(help="Event time of the first, UTC.")] = datetime(2026, 3, 2, 6),  # noqa: DTZ001  # typer parses a naive time
+    fraud_share: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of fraudulent purchases.")] = 0.03,
 ) -> None:
     """Make up purchases: accounts with habits, and labelled fraud.
 
@@ -77,9 +78,7 @@ def tail(
         return
 
 
-async def _tail(
-    settings: Settings, topic: str, as_json: bool, from_beginning: bool, limit: int | None
-) -> None:
+async def _tail(settings: Settings, topic: str, as_json: bool, from_beginning: bool, limit: int | None) -> None:
     console, shown = Console(highlight=False), 0
     async with reading_client(settings, topic, from_beginning=from_beginning) as consumer:
         async for record in consumer:

@@ -78,9 +78,7 @@ def list_versions() -> None:
 
 @app.command()
 def rollback(
-    version: Annotated[
-        str | None, typer.Argument(help="A version from `list`; the one before by default.")
-    ] = None,
+    version: Annotated[str | None, typer.Argument(help="A version from `list`; the one before by default.")] = None,
 ) -> None:
     """Put an earlier version into force again."""
     settings = read_settings()

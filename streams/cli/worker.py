@@ -31,4 +31,5 @@ def use_fast_loop() -> None:
         import uvloop
     except ImportError:
         return
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    # Faust makes its own loop, by the policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # pyright: ignore[reportDeprecated]

@@ -38,9 +38,10 @@ async def run_demo(console: Console, *, rate: float, workers: int, keep: bool) -
     purchases = [line.value for line in lines if line.topic == topics.PURCHASES]
     fraud = frozenset(str(line.value["transaction_id"]) for line in lines if line.topic == topics.LABELS)
     tally = Tally(len(purchases))
+    rules = RULES.read_text(encoding="utf-8")
     console.print("starting an embedded broker and its topics …")
     with Stage(workers) as stage:
-        version = await stage.prepare(RULES)
+        version = await stage.prepare(rules)
         console.print(f"rules {RULES.name} in version {version}; starting {workers} workers …")
         stage.start_workers()
         await _stream(console, stage, lines, tally, rate, workers)
@@ -76,9 +77,7 @@ async def _stream(
                 task.cancel()
 
 
-async def _write(
-    producer: AIOKafkaProducer, settings: Settings, lines: Sequence[OutgoingLine], rate: float
-) -> None:
+async def _write(producer: AIOKafkaProducer, settings: Settings, lines: Sequence[OutgoingLine], rate: float) -> None:
     async for _ in write_lines(producer, settings.topic_prefix, lines, rate):
         pass
 

@@ -52,11 +52,11 @@ class Stage(AbstractContextManager["Stage"]):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    async def prepare(self, rules: Path) -> str:
+    async def prepare(self, rules: str) -> str:
         """Create the topics and put the rules into force; returns their version."""
         async with admin_client(self.settings) as admin:
             await create_topics(admin, self.settings.topic_prefix, _PARTITIONS)
-        compiled = await publish(self.settings, rules.read_text(encoding="utf-8"), str(rules), "demo")
+        compiled = await publish(self.settings, rules, "demo rules", "demo")
         return compiled.version
 
     def start_workers(self) -> None:

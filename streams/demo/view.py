@@ -82,7 +82,7 @@ def summary(tally: Tally, purchases: Sequence[Mapping[str, object]], fraud: froz
     return Group(
         table,
         Text(
-            f"Of {len(fraud):,} fraudulent purchases {caught:,} were blocked or flagged ({_share(caught, len(fraud))}); "
+            f"Of {len(fraud):,} frauds {caught:,} ({_share(caught, len(fraud))}) were blocked or flagged; "
             f"of {len(stopped):,} blocks and flags {_share(caught, len(stopped))} were fraud."
         ),
         Text(_amounts(tally, purchases, fraud)),

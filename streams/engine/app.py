@@ -1,5 +1,8 @@
 """A Faust app that runs on the engine: its transport, its tables, its producers, its clean end."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import os
@@ -41,7 +44,8 @@ class EngineApp(faust.App):
     """A Faust app whose agents take runs of records."""
 
     BootStrategy = _EngineBoot
-    consumer: RunConsumer
+    # Faust has a property here, of the type of its own consumers.
+    consumer: RunConsumer  # pyright: ignore[reportIncompatibleMethodOverride]
     engine: Engine
 
     def __init__(self, app_id: str, config: EngineConfig, **options: Any) -> None:
@@ -70,9 +74,7 @@ class EngineApp(faust.App):
         """A topic whose records reach its agent as runs."""
         return self.topic(name, schema=RunSchema())
 
-    def fold_table(
-        self, name: str, source: str, changelog: str, new_fold: Callable[[int], Fold]
-    ) -> FoldTable:
+    def fold_table(self, name: str, source: str, changelog: str, new_fold: Callable[[int], Fold]) -> FoldTable:
         """Declare a table that folds the topic `source` and keeps its state in the topic `changelog`."""
         table = FoldTable(
             self, name=name, changelog_topic=self.topic(changelog), key_type=bytes, value_type=bytes

@@ -30,9 +30,7 @@ def encode_changes(changes: Iterable[tuple[bytes, bytes | None]], fence: int) ->
     """State records as changelog records, at least one; a deletion is a tombstone, its fence a header."""
     packed = _FENCE.pack(fence)
     return [
-        OutgoingRecord(key, None, ((_FENCE_HEADER, packed),))
-        if value is None
-        else OutgoingRecord(key, packed + value)
+        OutgoingRecord(key, None, ((_FENCE_HEADER, packed),)) if value is None else OutgoingRecord(key, packed + value)
         for key, value in changes
     ] or [OutgoingRecord(_FENCE_KEY, packed)]
 

@@ -5,6 +5,9 @@ rebalances. Here aiokafka's group membership says what is assigned, `OwnedPartit
 and committed, and a partition is opened only when its fold has been read back to the end of its changelog.
 """
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -40,10 +43,11 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(self, consumer: RunConsumer) -> None:
         self._consumer = consumer
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    # aiokafka awaits these where they are coroutines, which its types do not say.
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await self._consumer.give_up()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await self._consumer.take_over(set(assigned))
 
 
@@ -102,7 +106,7 @@ class RunConsumer(Service):
             await work
         except asyncio.CancelledError:
             raise
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  # whatever it is, it ends the process
             self.app.fail(failure)
 
     @property

@@ -1,5 +1,8 @@
 """The producers, the tables and the rules of ownership that the parts of a worker share."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -1,5 +1,8 @@
 """Which partition a key belongs to: murmur2, as Kafka's own clients choose it."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from functools import lru_cache

@@ -99,9 +99,7 @@ class RunPipeline:
             topic, partitions = self._engine.target(output.topic)
             key = output.key
             partition = partition_for(key, partitions) if key is not None else 0
-            by_target[topic, partition].append(
-                OutgoingRecord(key, output.value, output.headers, output.timestamp_ms)
-            )
+            by_target[topic, partition].append(OutgoingRecord(key, output.value, output.headers, output.timestamp_ms))
         return [
             delivery
             for (topic, partition), records in by_target.items()
@@ -131,16 +129,14 @@ class RunPipeline:
                 await earlier
             if held is not None and self._table is not None:
                 changelog = self._table.changelog_tp(run.owner.tp.partition)
-                written = await self._engine.changelogs.write_together(
-                    changelog.topic, changelog.partition, state
-                )
+                written = await self._engine.changelogs.write_together(changelog.topic, changelog.partition, state)
                 self._note(held, written, run.end - 1)
             self._finish(run)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  # whatever it is, it ends the process
             self._engine.fail(failure)
 
     def _note(self, held: FoldPartition, written: Written, fence: int) -> None:
         held.durable_fence = fence
         known = written.base_offset >= 0
         # Several runs may share a batch: the batch's end is the same for each of them.
-        held.changelog_end = written.base_offset + written.count if known else None
+        held.changelog_end = written.base_offset + written.records if known else None

@@ -1,5 +1,8 @@
 """Reads changelog partitions from their beginning to their end, as fast as the broker gives them."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -32,9 +35,7 @@ class ChangelogReader:
         async with self._consumer() as consumer:
             return await consumer.end_offsets(list(tps))
 
-    async def read(
-        self, tps: Iterable[TopicPartition]
-    ) -> AsyncIterator[tuple[TopicPartition, ChangelogImage, int]]:
+    async def read(self, tps: Iterable[TopicPartition]) -> AsyncIterator[tuple[TopicPartition, ChangelogImage, int]]:
         """Yield each partition when it is read to its end: its image and the offset behind it.
 
         Raises RecoveryStalledError when nothing moves even after a second start.
@@ -50,9 +51,7 @@ class ChangelogReader:
                 if attempt == 2:
                     raise
 
-    async def _read(
-        self, tps: set[TopicPartition]
-    ) -> AsyncIterator[tuple[TopicPartition, ChangelogImage, int]]:
+    async def _read(self, tps: set[TopicPartition]) -> AsyncIterator[tuple[TopicPartition, ChangelogImage, int]]:
         images = {tp: ChangelogImage() for tp in tps}
         if not images:
             return

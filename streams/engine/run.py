@@ -10,7 +10,7 @@ import faust
 from streams.engine.partition import Run
 
 
-class RunSchema(faust.Schema):
+class RunSchema(faust.Schema[Any, Any]):
     """Hands the run on as it is: the agent decodes, so that one bad record is one dead letter."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:  # type: ignore[override]

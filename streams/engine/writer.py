@@ -4,6 +4,9 @@ While a partition's last batch waits to be sent, further records gather in the n
 record leaves at once; under load the batches grow by themselves.
 """
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -38,7 +41,7 @@ class Written(NamedTuple):
     """Where a batch was acknowledged; `base_offset` is -1 where the broker did not say."""
 
     base_offset: int
-    count: int
+    records: int
 
 
 Delivery = asyncio.Future[Written]
@@ -113,20 +116,20 @@ class BatchWriter:
 
     def _append(self, lane: _Lane, record: OutgoingRecord) -> Delivery:
         key, value, headers, timestamp_ms = record
-        if lane.builder is None:
-            self._open_batch(lane)
+        builder = lane.builder or self._open_batch(lane)
         fields = {"key": key, "value": value, "timestamp": timestamp_ms, "headers": list(headers)}
-        if lane.builder.append(**fields) is None:
+        if builder.append(**fields) is None:
             self._close_batch(lane)
-            self._open_batch(lane)
+            builder = self._open_batch(lane)
             # The first record of a batch is taken whatever its size; the broker has the last word.
-            lane.builder.append(**fields)
+            builder.append(**fields)
         assert lane.delivery is not None
         return lane.delivery
 
-    def _open_batch(self, lane: _Lane) -> None:
+    def _open_batch(self, lane: _Lane) -> Any:
         lane.builder = self._producer.create_batch()
         lane.delivery = asyncio.get_running_loop().create_future()
+        return lane.builder
 
     def _close_batch(self, lane: _Lane) -> None:
         assert lane.delivery is not None
@@ -147,11 +150,9 @@ class BatchWriter:
                 builder, delivery = lane.full.pop(0)
                 # Returns when the batch is queued, which is when the one before it left: meanwhile
                 # the next batch fills up.
-                acknowledged = await self._producer.send_batch(
-                    builder, lane.tp.topic, partition=lane.tp.partition
-                )
+                acknowledged = await self._producer.send_batch(builder, lane.tp.topic, partition=lane.tp.partition)
                 acknowledged.add_done_callback(partial(self._settle, delivery, builder.record_count()))
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  # whatever it is, it ends the process
             self._on_failure(failure)
         finally:
             lane.sender = None

@@ -55,6 +55,7 @@ class Population:
 
     @property
     def accounts(self) -> list[Account]:
+        """Shoppers, and the accounts that fraudsters opened."""
         return [*self.shoppers, *self.opened_for_fraud]
 
 

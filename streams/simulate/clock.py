@@ -34,8 +34,7 @@ class ShoppingClock:
         ends = [*self._starts[1:], config.end_ms]
         self._lengths = [end - start for start, end in zip(self._starts, ends, strict=True)]
         weights = (
-            length * profile[_local_hour(start)]
-            for start, length in zip(self._starts, self._lengths, strict=True)
+            length * profile[_local_hour(start)] for start, length in zip(self._starts, self._lengths, strict=True)
         )
         self._cumulative = list(accumulate(weights))
 

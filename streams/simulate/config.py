@@ -36,6 +36,7 @@ class SimulationConfig:
 
     @property
     def duration_ms(self) -> int:
+        """Event time spanned, in milliseconds."""
         return int(self.duration_s * 1000)
 
     @property
@@ -45,6 +46,7 @@ class SimulationConfig:
 
     @property
     def fraudulent_purchases(self) -> int:
+        """How many purchases are fraudulent."""
         return round(self.purchases * self.fraud_share)
 
 

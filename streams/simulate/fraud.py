@@ -45,6 +45,7 @@ class Underworld:
         self.bust_outs, self.victims = shoppers[-dishonest:], shoppers[:-dishonest]
 
     def new_device(self) -> str:
+        """A device that no shopper has."""
         return f"d-x-{self.campaigns:04d}"
 
     def new_ip(self) -> str:

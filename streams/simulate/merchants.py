@@ -53,6 +53,8 @@ TRADES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
+    """A merchant, with what it sells and where."""
+
     merchant_id: str
     trade: Trade
     country: str

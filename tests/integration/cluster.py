@@ -1,5 +1,8 @@
 """Worker processes that a test starts, kills and joins, and topics read to their end."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -133,9 +136,7 @@ async def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -
                     count,
                     1,
                     topic_configs=(
-                        {"cleanup.policy": "compact", "max.message.bytes": "16000000"}
-                        if "changelog" in name
-                        else {}
+                        {"cleanup.policy": "compact", "max.message.bytes": "16000000"} if "changelog" in name else {}
                     ),
                 )
                 for name, count in partitions.items()

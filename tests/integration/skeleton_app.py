@@ -3,6 +3,9 @@
 It is what the chaos test holds the engine's promises against, apart from all that Stopbank decides.
 """
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import os
@@ -52,7 +55,8 @@ class CounterFold:
 
     def apply(self, record: Record) -> Sequence[Output]:
         """One hop in, one result out."""
-        assert record.key is not None and record.value is not None
+        assert record.key is not None
+        assert record.value is not None
         event = orjson.loads(record.value)
         numbers = self.seen.setdefault(record.key, {})
         if event["id"] not in numbers:

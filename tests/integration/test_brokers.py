@@ -1,5 +1,8 @@
 """The brokers that Stopbank starts: they answer, they end, and a Kafka keeps what it acknowledged."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -24,7 +27,7 @@ needs_java = pytest.mark.skipif(why_no_kafka() is not None, reason=f"no real Apa
 
 
 async def write(bootstrap_servers: str, options: Mapping[str, Any], values: list[bytes]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", **options)
+    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", **options)
     await producer.start()
     try:
         for value in values:
@@ -105,9 +108,7 @@ async def test_three_nodes_take_records_while_one_of_them_is_dead() -> None:
 
 
 def test_a_server_that_can_not_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    server = ServerProcess(
-        "the server", ["/bin/sh", "-c", "echo no such setting; exit 3"], 1, tmp_path / "log"
-    )
+    server = ServerProcess("the server", ["/bin/sh", "-c", "echo no such setting; exit 3"], 1, tmp_path / "log")
     server.launch()
     with pytest.raises(BrokerError, match=r"(?s)the server ended with code 3.*no such setting"):
         server.wait_until_ready()

@@ -28,10 +28,7 @@ FINISH_S = 60
 
 def events(seed: int) -> list[dict[str, str]]:
     rng = random.Random(seed)
-    return [
-        {"id": f"e{number}", "device": f"d{int(rng.paretovariate(0.7)) % DEVICES}"}
-        for number in range(EVENTS)
-    ]
+    return [{"id": f"e{number}", "device": f"d{int(rng.paretovariate(0.7)) % DEVICES}"} for number in range(EVENTS)]
 
 
 async def wait_for_results(kafka: str, topic: str, expected: int) -> list[dict[str, object]]:
@@ -91,9 +88,7 @@ async def test_every_event_is_counted_once_whatever_happens_to_the_workers(
     for record in await read_topic(kafka, topics["counters-changelog"]):
         images[record.partition].apply([record])
     counted = {
-        key.decode(): len(orjson.loads(value))
-        for image in images.values()
-        for key, value in image.records.items()
+        key.decode(): len(orjson.loads(value)) for image in images.values() for key, value in image.records.items()
     }
     assert counted == dict(expected)
 

@@ -15,7 +15,8 @@ from tests.models.records import PURCHASE, with_field
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 # A day inside of the accepted years, so that no offset leads out of them.
-MOMENTS = st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30), timezones=OFFSETS)
+FIRST, LAST = datetime(2000, 1, 2), datetime(2099, 12, 30)  # noqa: DTZ001  # each draw has a zone of its own
+MOMENTS = st.datetimes(FIRST, LAST, timezones=OFFSETS)
 
 SAME_TIME = [
     "2026-03-01T12:00:00Z",

@@ -23,9 +23,7 @@ def converted_by_decimals(amount_minor: int, source: str, target: str, rate: Dec
 
 
 @given(AMOUNTS, CODES, CODES, RATES)
-def test_a_conversion_is_exact_and_rounds_half_to_even(
-    amount: int, source: str, target: str, rate: Decimal
-) -> None:
+def test_a_conversion_is_exact_and_rounds_half_to_even(amount: int, source: str, target: str, rate: Decimal) -> None:
     expected = amount if source == target else converted_by_decimals(amount, source, target, rate)
     assert convert_minor(amount, source, target, {source: rate}) == expected
 
@@ -43,9 +41,7 @@ def test_a_conversion_is_exact_and_rounds_half_to_even(
         (10_000, "CLF", "CNY", "280", 28_000),
     ],
 )
-def test_decimals_of_both_currencies_count(
-    amount: int, source: str, target: str, rate: str, expected: int
-) -> None:
+def test_decimals_of_both_currencies_count(amount: int, source: str, target: str, rate: str, expected: int) -> None:
     assert convert_minor(amount, source, target, {source: Decimal(rate)}) == expected
 
 

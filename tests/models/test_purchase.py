@@ -133,9 +133,7 @@ def test_a_number_out_of_all_range_is_refused_in_one_short_line(number: str) -> 
     assert len(str(caught.value)) < 250
 
 
-@given(
-    st.binary(max_size=200) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(orjson.dumps)
-)
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(orjson.dumps))
 def test_no_bytes_do_anything_but_decode_or_raise_one_line(raw: bytes) -> None:
     with pytest.raises(InvalidPurchase) as caught:
         decode_purchase(raw)

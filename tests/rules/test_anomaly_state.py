@@ -26,9 +26,7 @@ many_values = st.builds(
 
 @given(st.lists(observations, max_size=80), st.data())
 @settings(deadline=None)
-def test_a_state_restored_at_any_moment_goes_on_byte_for_byte(
-    stream: list[Observation], data: st.DataObject
-) -> None:
+def test_a_state_restored_at_any_moment_goes_on_byte_for_byte(stream: list[Observation], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(stream)))
     kept, kept_population = Profile(), Population()
     restored, restored_population = Profile(), Population()

@@ -46,8 +46,10 @@ WINDOWS: list[Window] = [
 def features() -> tuple[Feature, ...]:
     made: list[Feature] = []
     for outcome in (None, *Outcome):
-        for aggregate in (Aggregate.SINCE, Aggregate.AGE):
-            made.append(Feature(f"{aggregate} {outcome}", aggregate, ENTITY, None, None, outcome))
+        made += [
+            Feature(f"{aggregate} {outcome}", aggregate, ENTITY, None, None, outcome)
+            for aggregate in (Aggregate.SINCE, Aggregate.AGE)
+        ]
         for window in WINDOWS:
             for aggregate in (Aggregate.COUNT, Aggregate.SUM, Aggregate.AVG, Aggregate.MIN, Aggregate.MAX):
                 clearings = {
@@ -69,9 +71,7 @@ PLAN = EntityPlan(ENTITY, features(), ("merchant_id", "device_id"), HORIZON_MS)
 RULESET = RulesetPlan((PLAN,), (), ZONE, "EUR", {}, 24 * HOUR_MS, 512, uses_anomaly=False, uses_credit=False)
 
 
-def purchase(
-    number: int, time_ms: int, amount: int, merchant: str = "m", device: str | None = None
-) -> Purchase:
+def purchase(number: int, time_ms: int, amount: int, merchant: str = "m", device: str | None = None) -> Purchase:
     return Purchase(
         transaction_id=f"t-{number}",
         account_id="a-1",
@@ -144,12 +144,8 @@ def test_every_feature_equals_a_loop_over_all_purchases(
             assert value.value == expected, feature.name
             for clearing, clears in zip(feature.clearings, value.clears, strict=True):
                 assert expected is not None
-                holds = (
-                    expected > clearing.threshold if clearing.op == ">" else expected >= clearing.threshold
-                )
-                wanted = (
-                    clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
-                )
+                holds = expected > clearing.threshold if clearing.op == ">" else expected >= clearing.threshold
+                wanted = clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
                 assert clears == wanted, (feature.name, clearing)
         if not known:
             book.enter(RULESET, PLAN, KEY, subject, Book.DECLINED if declined else Book.APPROVED)

@@ -71,9 +71,7 @@ def test_a_record_that_is_not_ours_is_refused(record: Raw) -> None:
         ChangelogImage().apply([record])
 
 
-changes = st.dictionaries(
-    st.sampled_from([b"a", b"b", b"c"]), st.one_of(st.none(), st.binary(max_size=3)), max_size=3
-)
+changes = st.dictionaries(st.sampled_from([b"a", b"b", b"c"]), st.one_of(st.none(), st.binary(max_size=3)), max_size=3)
 
 
 @given(

@@ -164,8 +164,7 @@ def test_shoppers_keep_their_habits() -> None:
     for purchase in purchases_of(simulate(honest).events):
         by_account[purchase.account_id].append(purchase)
     home_shares = [
-        Counter(purchase.ip for purchase in bought).most_common(1)[0][1] / len(bought)
-        for bought in by_account.values()
+        Counter(purchase.ip for purchase in bought).most_common(1)[0][1] / len(bought) for bought in by_account.values()
     ]
     devices = [len({purchase.device_id for purchase in bought}) for bought in by_account.values()]
     assert mean(home_shares) > 0.75
