@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 # ISO 4217 (active list): the number of decimals of each currency that does not have two.
@@ -50,9 +51,16 @@ def convert_minor(amount_minor: int, source: str, target: str, rates: Mapping[st
     rate = rates.get(source)
     if rate is None:
         raise MoneyError(f"no rate from {source} to {target}: add {source} under `rates`")
-    exact = Fraction(amount_minor) * Fraction(rate)
-    # Python rounds a Fraction half to even.
-    return round(exact * Fraction(10) ** (decimals_of(target) - decimals_of(source)))
+    numerator, denominator = _minor_ratio(source, target, rate)
+    whole, rest = divmod(amount_minor * numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
+
+
+@lru_cache(maxsize=1024)
+def _minor_ratio(source: str, target: str, rate: Decimal) -> tuple[int, int]:
+    """How many minor units of `target` one minor unit of `source` is, as a ratio of integers."""
+    ratio = Fraction(rate) * Fraction(10) ** (decimals_of(target) - decimals_of(source))
+    return ratio.numerator, ratio.denominator
 
 
 def format_minor(amount_minor: int, currency: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
+from operator import sub
 from typing import NamedTuple
 
-from rules.windows import Row
+from rules.windows import Row, WindowLog
 
 # Layout: version, flags, row count, first seen, keep, length of the field names; then the columns, little-endian.
 _HEAD = struct.Struct("<BBHqqH")
@@ -27,29 +28,32 @@ class Chunk(NamedTuple):
     rows: list[Row]
 
 
-def encode_chunk(chunk: Chunk) -> bytes:
-    """Rows as bytes; counts and extreme amounts are written only where rows were merged."""
-    first_seen_ms, keep_ms, fields, rows = chunk
-    merged = any(row.purchases > 1 for row in rows)
-    names = ",".join(fields).encode()
+def encode_rows(log: WindowLog, begin: int, end: int, keep_ms: int) -> bytes:
+    """Rows [begin, end) as bytes; counts and extreme amounts are written only where rows were merged."""
+    assert log.first_seen_ms is not None, "a log with rows has a beginning"
+    counts, sums = log.counts, log.sums
+    merged = counts[end] - counts[begin] > end - begin
+    names = ",".join(log.columns).encode()
+    flags = _MERGED if merged else 0
     parts = [
-        _HEAD.pack(_VERSION, _MERGED if merged else 0, len(rows), first_seen_ms, keep_ms, len(names)),
+        _HEAD.pack(_VERSION, flags, end - begin, log.first_seen_ms, keep_ms, len(names)),
         names,
-        array("q", [row.time_ms for row in rows]).tobytes(),
-        b"".join(row.transaction for row in rows),
+        log.times[begin:end].tobytes(),
+        bytes(log.transactions[begin * _HASH_BYTES : end * _HASH_BYTES]),
     ]
-    parts += [array("q", column).tobytes() for column in zip(*(row.values for row in rows), strict=True)]
-    if merged:
-        parts.append(b"".join(row.sum_minor.to_bytes(_SUM_BYTES, "little") for row in rows))
-        for name in ("purchases", "low_minor", "high_minor"):
-            parts.append(array("q", [getattr(row, name) for row in rows]).tobytes())
-    else:
-        parts.append(array("q", [row.sum_minor for row in rows]).tobytes())
+    parts += [column[begin:end].tobytes() for column in log.columns.values()]
+    row_sums = map(sub, sums[begin + 1 : end + 1], sums[begin:end])
+    if not merged:
+        parts.append(array("q", row_sums).tobytes())
+        return b"".join(parts)
+    parts += [total.to_bytes(_SUM_BYTES, "little") for total in row_sums]
+    row_counts = map(sub, counts[begin + 1 : end + 1], counts[begin:end])
+    parts += [array("q", column).tobytes() for column in (row_counts, log.lows[begin:end], log.highs[begin:end])]
     return b"".join(parts)
 
 
 def decode_chunk(raw: bytes) -> Chunk:
-    """Rows as they were; the inverse of `encode_chunk`."""
+    """Rows as they were; the inverse of `encode_rows`."""
     _, flags, count, first_seen_ms, keep_ms, names_length = _HEAD.unpack_from(raw)
     position = _HEAD.size + names_length
     fields = tuple(raw[_HEAD.size : position].decode().split(",")) if names_length else ()

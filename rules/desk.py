@@ -7,7 +7,6 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import orjson
-from pydantic import BaseModel
 
 from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, encode_decision
@@ -168,7 +167,8 @@ class Desk:
         for plan in ruleset.plan.desk:
             key = entity_key(plan.entity, purchase)
             if key is not None:
-                return any(self._logbook.knows(key, transaction, book) for book in Book)
+                knows = self._logbook.knows
+                return knows(key, transaction) or knows(key, transaction, Book.DECLINED)
         return False
 
     def _assess(self, arrival: Arrival, subject: Subject, account: Account) -> Assessment:
@@ -283,9 +283,8 @@ def _received_ms(route: Route) -> int:
 
 def _body_hash(purchase: Purchase) -> bytes:
     """8 bytes that differ for another purchase, however its JSON was written. BLAKE2b (RFC 7693)."""
-    text = orjson.dumps(vars(purchase), default=_fields, option=orjson.OPT_SORT_KEYS)
+    fields = vars(purchase)
+    if purchase.attributes:
+        fields = {**fields, "attributes": sorted(purchase.attributes.items())}
+    text = orjson.dumps(fields, default=vars)
     return blake2b(text, digest_size=8).digest()
-
-
-def _fields(model: BaseModel) -> dict[str, object]:
-    return vars(model)

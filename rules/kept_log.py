@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rules.chunk import Chunk, decode_chunk, encode_chunk
+from rules.chunk import Chunk, decode_chunk, encode_rows
 from rules.entity import value_hash
 from rules.velocity import Subject
 from rules.windows import Row, WindowLog
@@ -105,10 +105,7 @@ class KeptLog:
         return [(chunk, self._encode(*begins[chunk]) if chunk in begins else None) for chunk in dirty]
 
     def _encode(self, begin: int, length: int) -> bytes:
-        log = self.log
-        assert log.first_seen_ms is not None
-        rows = [log.row(index) for index in range(begin, begin + length)]
-        return encode_chunk(Chunk(log.first_seen_ms, self.keep_ms, tuple(log.columns), rows))
+        return encode_rows(self.log, begin, begin + length, self.keep_ms)
 
     @classmethod
     def restored(cls, chunks: Mapping[int, bytes]) -> KeptLog:

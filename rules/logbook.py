@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
+from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
@@ -23,11 +23,11 @@ _MERGED_BLOCKS = 1024
 _GRACE_MS = 86_400_000
 
 
-class Book(Enum):
+class Book(StrEnum):
     """Which of an entity's logs: stations keep all purchases as approved, the desk knows better."""
 
-    APPROVED = b"a"
-    DECLINED = b"d"
+    APPROVED = "a"
+    DECLINED = "d"
 
 
 _EMPTY = WindowLog()
@@ -132,7 +132,7 @@ class Logbook:
         """State records that changed since the last call, in a fixed order."""
         gone, self._gone = self._gone, {}
         written: dict[bytes, bytes | None] = dict(gone)
-        for at in sorted(self._dirty, key=lambda at: (at[0], at[1].value)):
+        for at in sorted(self._dirty):
             for chunk, raw in self._logs[at].changes():
                 written[_log_key(at, chunk)] = raw
         self._dirty.clear()
@@ -168,8 +168,8 @@ def _ids_in(packed: bytes) -> Iterator[bytes]:
 
 
 def _log_key(at: tuple[str, Book], chunk: int) -> bytes:
-    return b"".join((_LOG, at[1].value, _CHUNK_ID.pack(chunk), at[0].encode()))
+    return b"".join((_LOG, at[1].encode(), _CHUNK_ID.pack(chunk), at[0].encode()))
 
 
 def _parsed(key: bytes) -> tuple[tuple[str, Book], int]:
-    return (key[6:].decode(), Book(key[1:2])), _CHUNK_ID.unpack(key[2:6])[0]
+    return (key[6:].decode(), Book(key[1:2].decode())), _CHUNK_ID.unpack(key[2:6])[0]

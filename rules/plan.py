@@ -102,9 +102,12 @@ class Feature:
     clearings: tuple[Clearing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EntityPlan:
-    """All that is asked of one entity. `horizon_ms` is the longest look back of its windows."""
+    """All that is asked of one entity. `horizon_ms` is the longest look back of its windows.
+
+    Plans are compared by identity, so that what is made ready for one is found fast.
+    """
 
     entity: tuple[str, ...]
     features: tuple[Feature, ...]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from models.purchase import Purchase
 from rules.calendar import PeriodClock
 from rules.clearing import Retry, clears_at
 from rules.entity import value_hash
-from rules.plan import Aggregate, EntityPlan, Feature, Outcome, Trailing
+from rules.plan import Aggregate, EntityPlan, Feature, Outcome, Trailing, Window
 from rules.windows import WindowLog
+
+# Before any event time.
+_ALWAYS_MS: Final = -1
 
 
 class FeatureValue(NamedTuple):
@@ -40,89 +43,149 @@ class Subject(NamedTuple):
     known: bool = False
 
 
-class View(NamedTuple):
-    """The part of the logs that a feature looks at, and whether the subject counts beside it."""
+class Slice(NamedTuple):
+    """The part of an entity's purchases that features look at: by outcome, in one window (None: all of them)."""
 
-    logs: Sequence[WindowLog]
+    outcome: Outcome | None
+    window: Window | None
+
+
+class Probe(NamedTuple):
+    """A feature, the number of the slice that it looks at, and the lowest threshold of its clearings."""
+
+    feature: Feature
+    slice_number: int
+    lowest: int | None
+
+
+class Program(NamedTuple):
+    """A plan, made ready: each slice is cut once, however many features look at it."""
+
+    slices: tuple[Slice, ...]
+    probes: tuple[Probe, ...]
+
+
+@lru_cache(maxsize=4096)
+def program_of(plan: EntityPlan) -> Program:
+    """The program of a plan."""
+    numbers: dict[Slice, int] = {}
+    probes = tuple(
+        Probe(
+            feature,
+            numbers.setdefault(Slice(feature.outcome, feature.window), len(numbers)),
+            min((clearing.threshold for clearing in feature.clearings), default=None),
+        )
+        for feature in plan.features
+    )
+    return Program(tuple(numbers), probes)
+
+
+class Cut(NamedTuple):
+    """A slice of one purchase's moment: rows [first, end) of each log, and whether the subject counts beside them."""
+
+    spans: Sequence[tuple[WindowLog, int, int]]
     counts_subject: bool
 
 
 def measure(plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[FeatureValue]:
     """The values of a plan's features, in its order."""
-    return [_measure(feature, plan, logs, subject, clock) for feature in plan.features]
+    program = program_of(plan)
+    cuts = [_cut(part, logs, subject, clock) for part in program.slices]
+    values: list[FeatureValue] = []
+    for feature, number, lowest in program.probes:
+        cut = cuts[number]
+        value = _value(feature, cut, subject, plan.horizon_ms)
+        if lowest is not None and value is not None and value >= lowest:
+            values.append(FeatureValue(value, _clears(feature, value, cut, subject, clock)))
+        else:
+            values.append(_bare(feature, value))
+    return values
 
 
-def _measure(
-    feature: Feature, plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodClock
-) -> FeatureValue:
-    view = _view(feature, logs, subject)
-    aggregate, time_ms = feature.aggregate, subject.purchase.event_time
-    if aggregate is Aggregate.SINCE:
-        return FeatureValue(_since(view, subject, plan.horizon_ms))
-    if aggregate is Aggregate.AGE:
-        return FeatureValue(_age(view, time_ms))
-    window = feature.window
-    assert window is not None, "only since and age have no window"
-    if isinstance(window, Trailing):
+def _bare(feature: Feature, value: int | None) -> FeatureValue:
+    """A value none of whose clearings holds."""
+    return FeatureValue(value, (None,) * len(feature.clearings) if value is not None else ())
+
+
+def _cut(part: Slice, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> Cut:
+    outcome, window = part
+    time_ms = subject.purchase.event_time
+    if window is None:
+        after_ms = _ALWAYS_MS
+    elif isinstance(window, Trailing):
         after_ms = time_ms - window.length_ms
     else:
         after_ms = clock.bounds_ms(window.period, time_ms)[0] - 1
-    value = aggregate_over(feature, view, subject, after_ms, time_ms)
-    if not feature.clearings or value is None:
-        return FeatureValue(value)
-    retry: Retry | None = None
-    clears: list[int | None] = []
-    for clearing in feature.clearings:
-        if value > clearing.threshold or (value == clearing.threshold and clearing.op == ">="):
-            retry = retry or retry_of(feature, subject)
-            clears.append(clears_at(feature, clearing, view.logs, retry, clock))
-        else:
-            clears.append(None)
-    return FeatureValue(value, tuple(clears))
+    approved, declined = logs
+    if outcome is Outcome.DECLINED:
+        return Cut([(declined, *declined.span(after_ms, time_ms))] if declined is not None else (), False)
+    spans = [(approved, *approved.span(after_ms, time_ms))]
+    if outcome is None and declined is not None and declined.times:
+        spans.append((declined, *declined.span(after_ms, time_ms)))
+    return Cut(spans, not subject.known)
 
 
-def _view(feature: Feature, logs: EntityLogs, subject: Subject) -> View:
-    outcome = feature.outcome
-    if outcome is None:
-        declined = logs.declined
-        both = (logs.approved, declined) if declined is not None and len(declined) else (logs.approved,)
-        return View(both, not subject.known)
-    if outcome is Outcome.APPROVED:
-        return View((logs.approved,), not subject.known)
-    return View((logs.declined,) if logs.declined is not None else (), counts_subject=False)
-
-
-def aggregate_over(feature: Feature, view: View, subject: Subject, after_ms: int, until_ms: int) -> int | None:
-    """A windowed aggregate over rows with after < time <= until, and the subject where it counts."""
-    aggregate, own = feature.aggregate, view.counts_subject
-    if aggregate is Aggregate.DISTINCT:
-        return _distinct(feature, view, subject, after_ms, until_ms)
-    spans = [(log, *log.span(after_ms, until_ms)) for log in view.logs]
+def _value(feature: Feature, cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
+    aggregate, (spans, own) = feature.aggregate, cut
     if aggregate is Aggregate.COUNT:
-        return sum([log.count(first, end) for log, first, end in spans]) + own
-    if aggregate is Aggregate.SUM or aggregate is Aggregate.AVG:
-        total = sum([log.total_minor(first, end) for log, first, end in spans])
+        count = 1 if own else 0
+        for log, first, end in spans:
+            count += log.counts[end] - log.counts[first]
+        return count
+    if aggregate is Aggregate.SUM:
+        total = subject.amount_minor if own else 0
+        for log, first, end in spans:
+            total += log.sums[end] - log.sums[first]
+        return total
+    if aggregate is Aggregate.DISTINCT:
+        return _distinct(feature, cut, subject)
+    if aggregate is Aggregate.SINCE:
+        return _since(cut, subject, horizon_ms)
+    if aggregate is Aggregate.AGE:
+        return _age(cut, subject.purchase.event_time)
+    return _of_amounts(aggregate, cut, subject)
+
+
+def _of_amounts(aggregate: Aggregate, cut: Cut, subject: Subject) -> int | None:
+    spans, own = cut
+    if aggregate is Aggregate.AVG:
+        count = sum([log.counts[end] - log.counts[first] for log, first, end in spans]) + own
+        total = sum([log.sums[end] - log.sums[first] for log, first, end in spans])
         total += subject.amount_minor if own else 0
-        if aggregate is Aggregate.SUM:
-            return total
-        count = sum([log.count(first, end) for log, first, end in spans]) + own
-        return round(Fraction(total, count)) if count else None
+        return _half_even(total, count) if count else None
     amounts = [subject.amount_minor] if own else []
     for log, first, end in spans:
         amounts += (log.lows if aggregate is Aggregate.MIN else log.highs)[first:end]
     return (min if aggregate is Aggregate.MIN else max)(amounts, default=None)
 
 
-def _distinct(feature: Feature, view: View, subject: Subject, after_ms: int, until_ms: int) -> int:
-    assert feature.field is not None, "distinct counts a field"
-    values: set[int] = {value_hash(subject.purchase, feature.field)} if view.counts_subject else set()
-    for log in view.logs:
-        column = log.columns.get(feature.field)
-        if column is not None:
-            first, end = log.span(after_ms, until_ms)
+def _half_even(total: int, count: int) -> int:
+    """total / count, rounded half to even."""
+    quotient, rest = divmod(total, count)
+    return quotient + (2 * rest > count or (2 * rest == count and quotient % 2 == 1))
+
+
+def _distinct(feature: Feature, cut: Cut, subject: Subject) -> int:
+    field = feature.field
+    assert field is not None, "distinct counts a field"
+    values: set[int] = {value_hash(subject.purchase, field)} if cut.counts_subject else set()
+    for log, first, end in cut.spans:
+        column = log.columns.get(field)
+        if column is not None and first < end:
             values.update(column[first:end])
     values.discard(0)
     return len(values)
+
+
+def _clears(feature: Feature, value: int, cut: Cut, subject: Subject, clock: PeriodClock) -> tuple[int | None, ...]:
+    """For each clearing that holds, when it ends to; None for the others."""
+    retry, logs = retry_of(feature, subject), [log for log, _, _ in cut.spans]
+    return tuple(
+        clears_at(feature, clearing, logs, retry, clock)
+        if value > clearing.threshold or (value == clearing.threshold and clearing.op == ">=")
+        else None
+        for clearing in feature.clearings
+    )
 
 
 def retry_of(feature: Feature, subject: Subject) -> Retry:
@@ -136,11 +199,10 @@ def retry_of(feature: Feature, subject: Subject) -> Retry:
     )
 
 
-def _since(view: View, subject: Subject, horizon_ms: int) -> int | None:
+def _since(cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
     """Milliseconds since the last other purchase not later than this one, if the horizon reaches it."""
     time_ms, last_ms = subject.purchase.event_time, None
-    for log in view.logs:
-        _, end = log.span(time_ms - horizon_ms - 1, time_ms)
+    for log, _, end in cut.spans:
         index = end - 1
         if subject.known and index >= 0 and log.transaction(index) == subject.transaction:
             index -= 1
@@ -149,6 +211,6 @@ def _since(view: View, subject: Subject, horizon_ms: int) -> int | None:
     return time_ms - last_ms if last_ms is not None and time_ms - last_ms <= horizon_ms else None
 
 
-def _age(view: View, time_ms: int) -> int:
-    starts = [log.first_seen_ms for log in view.logs if log.first_seen_ms is not None and len(log)]
+def _age(cut: Cut, time_ms: int) -> int:
+    starts = [log.first_seen_ms for log, _, _ in cut.spans if log.first_seen_ms is not None and len(log)]
     return max(0, time_ms - min(starts, default=time_ms))
