@@ -56,7 +56,7 @@ class Process:
     """A child process whose processor time and memory are read from /proc."""
 
     def __init__(self, arguments: Sequence[str], env: dict[str, str]) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._child = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             env={**os.environ, **env},

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP, Message
-from mode import Service
 
+from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
 from streams.engine.partition import OwnedPartition, Run, SourceRecord
 from streams.engine.recovery import ChangelogReader
-
-if TYPE_CHECKING:
-    from streams.engine.app import EngineApp
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +31,6 @@ MAX_IN_FLIGHT_RECORDS = 6_000
 # A run is short enough that heartbeats and acknowledgements are served in between.
 MAX_RUN_RECORDS = 300
 _INTAKE_POLL_MS = 500
-_COMMIT_INTERVAL_S = 0.25
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -51,23 +47,11 @@ class _Listener(ConsumerRebalanceListener):
         await self._consumer.take_over(set(assigned))
 
 
-class RunConsumer(Service):
-    """Delivers runs of records to Faust's conductor, in order, from partitions that this worker owns.
-
-    It answers what Faust's app, conductor and agents ask of a consumer; the rest of Faust's interface
-    (seeks, flow control, acknowledgements of single messages) has no meaning here and is left out.
-    """
+class RunConsumer(ConsumerForFaust):
+    """Delivers runs of records to Faust's conductor, in order, from partitions that this worker owns."""
 
     def __init__(self, transport: Any, callback: Any, *_: Any, **kwargs: Any) -> None:
-        for unused in ("on_partitions_revoked", "on_partitions_assigned", "commit_interval"):
-            kwargs.pop(unused, None)
-        self.transport = transport
-        self.app: EngineApp = transport.app
-        self.callback = callback
-        self.in_transaction = False
-        self.randomly_assigned_topics: set[str] = set()
-        self.commit_interval = _COMMIT_INTERVAL_S
-        super().__init__(**kwargs)
+        super().__init__(transport, callback, **kwargs)
         self._owned: dict[TopicPartition, OwnedPartition] = {}
         self._in_flight_records = 0
         self._changed = asyncio.Event()
@@ -75,9 +59,6 @@ class RunConsumer(Service):
         self._draining = False
         self._consumer: AIOKafkaConsumer | None = None
         self.generation = 0
-        # Faust's streams look these up when they start; runs are tracked by their partition instead.
-        self._unacked_messages: set[Any] = set()
-        self.unacked = self._unacked_messages
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -299,7 +280,7 @@ class RunConsumer(Service):
 
     async def _commit_forever(self) -> None:
         while not self.should_stop:
-            await asyncio.sleep(self.commit_interval)
+            await asyncio.sleep(COMMIT_INTERVAL_S)
             await self._commit(list(self._owned.values()))
 
     async def _commit(self, owned: list[OwnedPartition]) -> None:
@@ -316,7 +297,7 @@ class RunConsumer(Service):
         for partition, offset in due.items():
             partition.committed = offset
 
-    # -- the rest of Faust's consumer interface -----------------------------------------------------
+    # -- what others ask ----------------------------------------------------------------------------
 
     def assignment(self) -> set[TP]:
         """The partitions that this worker owns."""
@@ -330,27 +311,7 @@ class RunConsumer(Service):
         """The broker's high watermark as last seen, 0 where it was not."""
         return self.group.highwater(TopicPartition(tp.topic, tp.partition)) or 0
 
-    def on_buffer_full(self, tp: TP) -> None:
-        """Back-pressure is by records in flight, not by Faust's buffers."""
-
-    def on_buffer_drop(self, tp: TP) -> None:
-        """See `on_buffer_full`."""
-
-    def track_message(self, message: Any) -> None:
-        """Faust tracks single messages; here runs are tracked by their partition."""
-
-    def ack(self, message: Any) -> bool:
-        """Runs are finished through `finish` only."""
-        return False
-
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what is finished."""
         await self._commit(list(self._owned.values()))
         return True
-
-    async def on_task_error(self, exc: BaseException) -> None:
-        """An agent must not raise: a fault ends the process."""
-        self.app.fail(exc)
-
-    def close(self) -> None:
-        """Nothing to close beyond `on_stop`."""

@@ -1,0 +1,198 @@
+"""The whole line in memory: crashes change no byte, repeats count once, what can't be used is kept whole."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import orjson
+import pytest
+
+from models.decision import Decision, decode_decision
+from rules.language.compile import CompiledRuleset, compile_ruleset
+from streams.simulate import SimulationConfig, simulate
+from tests.memory import MemoryLine
+
+ROOT = Path(__file__).resolve().parents[2]
+START_MS = 1_772_431_200_000
+HOUR_MS = 3_600_000
+
+
+def ruleset(name: str) -> CompiledRuleset:
+    return compile_ruleset((ROOT / "examples" / "rules" / f"{name}.yaml").read_text(), name)
+
+
+RULES = """
+ruleset: checkout
+currency: CNY
+rates: {USD: 7}
+max_rows: 32
+rules:
+  - {id: burst, when: "count(account_id, 10m) > 2", then: block}
+  - {id: device, when: "count(device_id, 1h) > 3", then: flag}
+  - {id: credit, when: amount > available_credit, then: block, final: true}
+"""
+
+
+def purchase(number: int, **changes: object) -> dict[str, object]:
+    return {
+        "transaction_id": f"t-{number}",
+        "account_id": "a-1",
+        "amount": 1_000,
+        "currency": "CNY",
+        "event_time": START_MS + number * 60_000,
+        "merchant_id": "m-1",
+        "mcc": "5411",
+        "device_id": "d-1",
+        **changes,
+    }
+
+
+class Checkout:
+    """One line with the rules above, and what came out of it."""
+
+    def __init__(self) -> None:
+        self.line = MemoryLine(compile_ruleset(RULES), partitions=2)
+
+    def send(self, value: object, *, topic: str = "purchases", key: bytes | None = b"a-1", at_ms: int = 0) -> None:
+        raw = value if isinstance(value, bytes) else orjson.dumps(value)
+        self.line.send(topic, key, raw, at_ms or START_MS + 24 * HOUR_MS)
+
+    def decisions(self) -> list[Decision]:
+        return [decode_decision(output.value or b"") for output in self.line.written["decisions"]]
+
+    def dead_letters(self) -> list[tuple[str, bytes | None, bytes | None]]:
+        return [
+            (dict(output.headers)["dlq-reason"].decode(), output.key, output.value)
+            for output in self.line.written["purchases.dlq"]
+        ]
+
+
+@pytest.mark.parametrize("name", ["checkout", "twelve-rules"])
+def test_folds_read_back_at_any_moment_decide_the_same_bytes(name: str) -> None:
+    compiled, seed = ruleset(name), 5
+    events = simulate(SimulationConfig(seed, 60, 2_500, START_MS, 6 * 3600.0)).events
+    steady, shaken = MemoryLine(compiled), MemoryLine(compiled)
+    rng = random.Random(seed)
+    for event in events:
+        if event.topic == "labels":
+            continue
+        for line in (steady, shaken):
+            line.send(event.topic, event.key.encode(), orjson.dumps(event.value), event.at_ms)
+        if rng.random() < 0.02:
+            shaken.crash(rng.choice(["sightings", "assessments"]), rng.randrange(4))
+    assert shaken.written["decisions"] == steady.written["decisions"]
+    assert shaken.state == steady.state
+
+
+def test_the_same_purchase_again_is_answered_with_the_same_bytes_and_counts_once() -> None:
+    checkout = Checkout()
+    checkout.send(purchase(1))
+    checkout.send(orjson.dumps(purchase(1), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2))
+    checkout.send(purchase(2))
+    first, again, second = checkout.line.written["decisions"]
+    assert first.value == again.value
+    assert [d.features["count(account_id, 10m)"] for d in checkout.decisions()] == [1, 1, 2]
+    assert decode_decision(second.value or b"").features["count(device_id, 1h)"] == 2
+
+
+def test_a_transaction_with_another_body_is_a_conflict_and_is_kept_whole() -> None:
+    checkout = Checkout()
+    checkout.send(purchase(1))
+    other = orjson.dumps(purchase(1, amount=999))
+    checkout.send(other, key=b"another key")
+    assert checkout.dead_letters() == [("conflict", b"another key", other)]
+    assert len(checkout.decisions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"not json", "malformed"),
+        (b"", "malformed"),
+        (orjson.dumps(purchase(1, amount=-5)), "malformed"),
+        (orjson.dumps(purchase(1, colour="red")), "malformed"),
+        (orjson.dumps(purchase(1, currency="EUR")), "no-rate"),
+        (orjson.dumps(purchase(1, event_time=START_MS + 25 * HOUR_MS)), "future"),
+        (orjson.dumps(purchase(1, attributes={"note": "x" * 70_000})), "oversized"),
+    ],
+)
+def test_what_cannot_be_used_becomes_a_dead_letter_and_stalls_nothing(value: bytes, reason: str) -> None:
+    checkout = Checkout()
+    headers = (("traceparent", b"00-1"), ("traceparent", b"00-2"))
+    checkout.line.send("purchases", None, value, START_MS + 24 * HOUR_MS, headers)
+    checkout.send(purchase(2))
+    (letter,) = checkout.line.written["purchases.dlq"]
+    assert (letter.key, letter.value) == (None, value)
+    assert letter.timestamp_ms == START_MS + 24 * HOUR_MS
+    assert letter.headers[:2] == headers
+    assert dict(letter.headers)["dlq-reason"] == reason.encode()
+    assert dict(letter.headers)["dlq-source"] == b"purchases-0@0"
+    assert dict(letter.headers)["dlq-detail"]
+    assert [d.transaction_id for d in checkout.decisions()] == ["t-2"]
+
+
+@pytest.mark.parametrize("topic", ["sightings", "assessments"])
+@pytest.mark.parametrize("headers", [(), (("stopbank-route", b"{"),), (("stopbank-route", b"[1,2]"),)])
+def test_a_foreign_record_on_an_internal_topic_is_a_dead_letter(
+    topic: str, headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    checkout = Checkout()
+    checkout.line.send(topic, b"a-1", b"hello", START_MS, headers)
+    checkout.send(purchase(2))
+    assert [reason for reason, _, _ in checkout.dead_letters()] == ["foreign"]
+    assert len(checkout.decisions()) == 1
+
+
+def test_a_late_purchase_is_decided_by_its_own_time_and_marked() -> None:
+    checkout = Checkout()
+    checkout.send(purchase(1))
+    late = START_MS - 25 * HOUR_MS
+    checkout.send(purchase(2, event_time=late))
+    checkout.send(purchase(3, event_time=late + 1))
+    assert [d.late for d in checkout.decisions()] == [False, True, True]
+    assert [d.features["count(account_id, 10m)"] for d in checkout.decisions()] == [1, 1, 2]
+
+
+def test_credit_is_used_by_what_is_approved_and_freed_by_repayments_once() -> None:
+    checkout = Checkout()
+
+    def credit_limit(limit: int) -> dict[str, object]:
+        return {"account_id": "a-1", "credit_limit": limit, "currency": "CNY", "event_time": START_MS}
+
+    def repayment(number: int, amount: int) -> dict[str, object]:
+        return {
+            "repayment_id": f"r-{number}",
+            "account_id": "a-1",
+            "amount": amount,
+            "currency": "USD",
+            "event_time": START_MS,
+        }
+
+    def asked(number: int, amount: int) -> str:
+        checkout.send(purchase(number, amount=amount, event_time=START_MS + number * HOUR_MS, device_id=None))
+        return checkout.decisions()[-1].action
+
+    assert asked(1, 5_000) == "approve"
+    checkout.send(credit_limit(10_000), topic="accounts")
+    assert asked(2, 6_000) == "block"
+    assert asked(3, 5_000) == "approve"
+    assert asked(4, 1) == "block"
+    checkout.send(repayment(1, 100), topic="repayments")
+    checkout.send(repayment(1, 100), topic="repayments")
+    assert asked(5, 701) == "block"
+    assert asked(6, 700) == "approve"
+
+
+def test_a_purchase_without_a_device_makes_no_hop_and_its_device_features_are_unknown() -> None:
+    checkout = Checkout()
+    checkout.send(purchase(1, device_id=None))
+    assert not checkout.line.written["sightings"]
+    assert checkout.decisions()[0].features["count(device_id, 1h)"] is None
+
+
+def test_the_senders_headers_reach_the_decision() -> None:
+    checkout = Checkout()
+    checkout.line.send("purchases", b"a-1", orjson.dumps(purchase(1)), START_MS + 1, (("reply-to", b"gateway-7"),))
+    (decision,) = checkout.line.written["decisions"]
+    assert decision.headers == (("reply-to", b"gateway-7"), ("received-ms", str(START_MS + 1).encode()))

@@ -1,0 +1,93 @@
+"""The bound on a log: totals stay whole, and the error of a window stays small, whatever comes."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.entity import transaction_hash
+from rules.kept_log import KeptLog
+from rules.velocity import Subject
+from rules.windows import WindowLog
+from tests.rules.test_velocity import PLAN, START_MS, purchase
+
+
+def enter(kept: KeptLog, number: int, time_ms: int, amount: int, max_rows: int) -> list[bytes]:
+    bought = purchase(number, time_ms, amount, f"m-{number % 7}")
+    subject = Subject(bought, amount, transaction_hash(bought.transaction_id))
+    return list(kept.enter(subject, PLAN.distinct_fields, max_rows))
+
+
+def filled(seed: int, purchases: int, max_rows: int) -> tuple[KeptLog, list[tuple[int, int]]]:
+    rng, kept, seen = random.Random(seed), KeptLog(), list[tuple[int, int]]()
+    for number in range(purchases):
+        time_ms = START_MS + number * 1_000 + rng.randrange(-5_000, 5_000)
+        seen.append((time_ms, rng.randrange(1, 1_000)))
+        enter(kept, number, *seen[-1], max_rows)
+    return kept, seen
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), purchases=st.integers(1, 3_000))
+def test_past_its_cap_a_log_keeps_its_total_and_errs_by_less_than_a_row(seed: int, purchases: int) -> None:
+    kept, seen = filled(seed, purchases, max_rows=64)
+    log = kept.log
+    assert len(log) <= 64
+    assert log.count(0, len(log)) == len(seen)
+    assert log.total_minor(0, len(log)) == sum(amount for _, amount in seen)
+    for after_ms in (START_MS, START_MS + purchases * 300, START_MS + purchases * 900):
+        first, end = log.span(after_ms, START_MS + purchases * 2_000)
+        exact = sum(1 for time_ms, _ in seen if time_ms > after_ms)
+        edge = log.row(first).purchases if first < len(log) else 1
+        assert exact <= log.count(first, end) + 5, "rows merge forward in time only"
+        assert abs(log.count(first, end) - exact) < edge + 5
+
+
+def test_the_share_of_a_window_that_a_merged_row_holds_stays_small() -> None:
+    kept, seen = filled(3, 100_000, max_rows=512)
+    log = kept.log
+    newest_ms = max(time_ms for time_ms, _ in seen)
+    for purchases in (100, 1_000, 10_000, 50_000):
+        after_ms = newest_ms - purchases * 1_000
+        first, end = log.span(after_ms, newest_ms)
+        exact = sum(1 for time_ms, _ in seen if time_ms > after_ms)
+        assert abs(log.count(first, end) - exact) <= 0.05 * exact
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    times=st.lists(st.integers(0, 50), min_size=1, max_size=200),
+    max_rows=st.sampled_from([32, 512]),
+    expire_at=st.integers(0, 50),
+)
+def test_a_log_read_back_from_its_chunks_is_the_log_that_was_kept(
+    times: list[int], max_rows: int, expire_at: int
+) -> None:
+    kept = KeptLog()
+    chunks: dict[int, bytes] = {}
+    for number, offset in enumerate(times):
+        if number == len(times) // 2:
+            kept.expire(START_MS + expire_at)
+        enter(kept, number, START_MS + offset, 1 + offset, max_rows)
+        for chunk, raw in kept.changes():
+            if raw is None:
+                chunks.pop(chunk, None)
+            else:
+                chunks[chunk] = raw
+        read_back = KeptLog.restored(chunks)
+        assert list(read_back.log.rows()) == list(kept.log.rows())
+        assert read_back.log.first_seen_ms == kept.log.first_seen_ms
+    # What is entered next lies in the same chunks.
+    read_back = KeptLog.restored(chunks)
+    for log in (read_back, kept):
+        enter(log, 10_000, START_MS + 25, 5, max_rows)
+    assert read_back.changes() == kept.changes()
+
+
+def test_sums_outgrow_64_bits_without_harm() -> None:
+    log = WindowLog()
+    for number in range(20):
+        log.insert(number, 10**18, transaction_hash(str(number)), {})
+    assert log.total_minor(0, 20) == 20 * 10**18
