@@ -154,7 +154,7 @@ async def run(bootstrap_servers: str, purchases: str, decisions: str, rules: str
     while True:
         for records in (await consumer.getmany(timeout_ms=500, max_records=500)).values():
             for record in records:
-                purchase = orjson.loads(record.value)
+                purchase = orjson.loads(record.value or b"")
                 action, reasons = decide(purchase)
                 decision = {
                     "transaction_id": purchase["transaction_id"],

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ class Process:
 
 
 @contextmanager
-def kafka() -> Iterator[str]:
+def kafka() -> Generator[str]:
     """The broker of KAFKA_BOOTSTRAP_SERVERS, or a real Kafka of our own."""
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if given:
@@ -255,7 +255,7 @@ async def _collect(consumer: AIOKafkaConsumer, due_s: dict[str, float], latencie
     seen = 0
     async for record in consumer:
         now_s = time.monotonic()
-        transaction_id = orjson.loads(record.value)["transaction_id"]
+        transaction_id = orjson.loads(record.value or b"")["transaction_id"]
         latencies.append((now_s - due_s.get(transaction_id, now_s)) * 1000)
         seen += transaction_id in due_s
         if seen == expected:
