@@ -10,21 +10,25 @@ from typing import Final, NamedTuple
 import orjson
 
 from models.decision import Action, Reason
+from models.money import CURRENCY_DECIMALS
 from models.purchase import Purchase
 from models.ruleset import RulesetDocument
 from rules.calendar import PeriodClock, period_clock
 from rules.language.codegen import compile_matches
-from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
+from rules.language.diagnostics import ExpressionError, RulesetError
 from rules.language.document import RuleFile, read_rule_file
 from rules.language.explain import explain
 from rules.language.facts import Facts
 from rules.language.parser import parse_expression
 from rules.language.planning import plan_of
-from rules.language.typecheck import checker_for
+from rules.language.syntax import Expression
+from rules.language.typecheck import Checker
 from rules.language.typed import Condition
 from rules.plan import Feature, RulesetPlan
 
 _VERSION_CHARS: Final = 16
+# Where the currency itself is wrong: no more is said about the decimals of amounts.
+_UNKNOWN_DECIMALS: Final = 4
 
 
 class Verdict(NamedTuple):
@@ -100,42 +104,45 @@ def _action(said: set[str], *, final: bool) -> Action:
 
 
 class CheckedFile(NamedTuple):
-    """A rule file whose expressions are typed, with the lists that they ask."""
+    """A rule file without errors: its conditions typed, as they were written too, and the lists that they ask."""
 
     rule_file: RuleFile
+    document: RulesetDocument
+    written: tuple[Expression, ...]
     conditions: tuple[Condition, ...]
     used_lists: set[str]
 
 
-def check_expressions(rule_file: RuleFile) -> CheckedFile:
-    """Type every rule's condition. Raises RulesetError with every error found."""
+def check_rule_file(source: str, filename: str) -> CheckedFile:
+    """Read a rule file and type every condition. Raises RulesetError with every error found."""
+    rule_file = read_rule_file(source, filename)
+    lists, currency = rule_file.lists(), rule_file.content.get("currency", "CNY")
+    decimals = CURRENCY_DECIMALS.get(currency, _UNKNOWN_DECIMALS) if isinstance(currency, str) else _UNKNOWN_DECIMALS
     used_lists: set[str] = set()
+    written: list[Expression] = []
     conditions: list[Condition] = []
-    errors: list[Diagnostic] = []
-    for index, rule in enumerate(rule_file.document.rules):
+    errors = list(rule_file.problems)
+    for index, when in rule_file.conditions():
         try:
-            checker = checker_for(rule_file.document, rule.when, used_lists)
-            conditions.append(checker.condition(parse_expression(rule.when)))
+            written.append(parse_expression(when))
+            conditions.append(Checker(when, decimals, lists, used_lists).condition(written[-1]))
         except ExpressionError as error:
             errors.append(
                 rule_file.rule_diagnostic("error", error.message, index, "when", error.span, error.suggestion)
             )
-        except RecursionError:
-            message = "the expression is nested too deeply"
-            errors.append(rule_file.rule_diagnostic("error", message, index, "when", None, "split the rule"))
-    if errors:
-        raise RulesetError(errors)
-    return CheckedFile(rule_file, tuple(conditions), used_lists)
+    if errors or rule_file.document is None:
+        raise RulesetError(sorted(errors, key=lambda error: (error.line, error.column)))
+    return CheckedFile(rule_file, rule_file.document, tuple(written), tuple(conditions), used_lists)
 
 
 def compile_ruleset(source: str, filename: str = "<rules>") -> CompiledRuleset:
     """Compile the text of a rule file. Raises RulesetError, whose text shows every error with its place."""
-    return compile_checked(check_expressions(read_rule_file(source, filename)))
+    return compile_checked(check_rule_file(source, filename))
 
 
 def compile_checked(checked: CheckedFile) -> CompiledRuleset:
     """Compile a rule file that was checked."""
-    document, conditions = checked.rule_file.document, checked.conditions
+    document, conditions = checked.document, checked.conditions
     plan = plan_of(document, conditions)
     slots = {feature.name: slot for slot, feature in enumerate(plan.features)}
     return CompiledRuleset(

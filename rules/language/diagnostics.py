@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Final, Literal
 
 from rules.language.syntax import Span
+
+Severity = Literal["error", "warning"]
+
+# How much of a long line is shown, before and behind the place.
+_SHOWN_BEFORE: Final = 120
+_SHOWN_BEHIND: Final = 80
 
 
 class ExpressionError(Exception):
@@ -24,7 +30,7 @@ class ExpressionError(Exception):
 class Diagnostic:
     """An error or a warning. Lines and columns count from 1; `length` is in characters."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     message: str
     file: str
     line: int
@@ -37,16 +43,26 @@ class Diagnostic:
         """The diagnostic with its line, a caret under the place, and the suggestion."""
         number = str(self.line)
         gutter = " " * len(number)
+        shown, before, length = self._excerpt()
         # Tabs stay tabs, so that the caret stands where the terminal shows the place.
-        lead = "".join("\t" if char == "\t" else " " for char in self.source_line[: self.column - 1])
+        lead = "".join("\t" if char == "\t" else " " for char in shown[:before])
         lines = [
             f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}",
-            f" {number} | {self.source_line}",
-            f" {gutter} | {lead}{'^' * max(1, self.length)}",
+            f" {number} | {shown}",
+            f" {gutter} | {lead}{'^' * length}",
         ]
         if self.suggestion:
             lines.append(f" {gutter} = {self.suggestion}")
         return "\n".join(lines)
+
+    def _excerpt(self) -> tuple[str, int, int]:
+        """The part of the line that is shown, what of it is before the place, and how many carets fit."""
+        start = max(0, self.column - 1 - _SHOWN_BEFORE)
+        end = self.column - 1 + _SHOWN_BEHIND
+        shown = self.source_line[start:end]
+        head, tail = "…" if start else "", "…" if end < len(self.source_line) else ""
+        before = len(head) + self.column - 1 - start
+        return head + shown + tail, before, max(1, min(self.length, _SHOWN_BEHIND))
 
 
 class RulesetError(ValueError):

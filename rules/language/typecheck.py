@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from models.money import decimals_of
-from models.ruleset import RulesetDocument
 from rules.language import syntax
 from rules.language.aggregates import feature_of
 from rules.language.diagnostics import ExpressionError, did_you_mean
@@ -248,8 +246,3 @@ def _advice(left: Value, right: Value) -> str | None:
 
 def _quotes(constant: Const) -> str:
     return f'write it in quotes: "{constant.text}"'
-
-
-def checker_for(document: RulesetDocument, text: str, used_lists: set[str]) -> Checker:
-    """A checker for one expression of a ruleset; it notes in `used_lists` which lists are asked."""
-    return Checker(text, decimals_of(document.currency), document.lists, used_lists)
