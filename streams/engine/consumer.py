@@ -20,8 +20,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP, Message
 
+from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
-from streams.engine.partition import OwnedPartition, Run, SourceRecord
+from streams.engine.partition import OwnedPartition, Run
 from streams.engine.recovery import ChangelogReader
 
 log = structlog.get_logger(__name__)

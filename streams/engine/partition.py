@@ -14,24 +14,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiokafka import TopicPartition
 
-
-class SourceRecord(Protocol):
-    """A consumed record, as aiokafka hands it over; `timestamp` is epoch milliseconds."""
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102  # named by the class
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+from rules.fold import SourceRecord
 
 
 @dataclass(slots=True, eq=False)

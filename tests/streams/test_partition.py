@@ -18,6 +18,7 @@ class Raw:
     key: bytes | None = None
     value: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int = 0
 
 
 def fetched(*offsets: int) -> list[Raw]:
