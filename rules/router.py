@@ -21,7 +21,7 @@ REPAYMENTS: Final = "repayments"
 
 KINDS: Final = {PURCHASES: PURCHASE, ACCOUNTS: CREDIT_LIMIT, REPAYMENTS: REPAYMENT}
 # Beyond this a bundle is closed: a record should stay small beside what a batch may hold.
-MAX_BUNDLE_BYTES: Final = 256 * 1024
+MAX_BUNDLE_BYTES: Final = 96 * 1024
 
 
 class Router:

@@ -264,7 +264,7 @@ def test_in_a_bundle_what_cannot_be_used_is_a_dead_letter_and_a_strange_key_is_s
 def test_a_bundle_grows_no_larger_than_a_record_should() -> None:
     line = MemoryLine(compile_ruleset(ACCOUNT_RULES), partitions=1)
     line.send_run([incoming(b"a-1", purchase(n, attributes={"note": "x" * 60_000})) for n in range(10)])
-    assert max(len(output.value or b"") for output in line.written["assessments"]) < 270_000
+    assert max(len(output.value or b"") for output in line.written["assessments"]) < 100_000
     assert len(line.written["decisions"]) == 10
 
 
