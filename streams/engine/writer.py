@@ -66,8 +66,8 @@ class _Lane:
 class BatchWriter:
     """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost.
 
-    With `linger_s` above 0 records wait that long for others, so that all partitions' batches leave in one
-    request: for what nobody waits for.
+    Departures lie at least `gap_s` apart. What comes after a pause leaves at once; under load records wait for
+    each other, and the batches of all partitions leave in one request.
     """
 
     def __init__(
@@ -75,12 +75,13 @@ class BatchWriter:
         producer: AIOKafkaProducer,
         max_batch_bytes: int,
         on_failure: Callable[[BaseException], None],
-        linger_s: float = 0.0,
+        gap_s: float = 0.0,
     ) -> None:
         self._producer = producer
         self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
-        self._linger_s = linger_s
+        self._gap_s = gap_s
+        self._left_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         # Lanes with records that nobody has sent on their way yet.
@@ -104,14 +105,19 @@ class BatchWriter:
         return self._append(lane, key, value, headers, timestamp_ms)
 
     def send(self) -> None:
-        """Let all that was appended leave, at once or after the linger."""
-        if not self._linger_s:
+        """Let all that was appended leave, as soon as the gap allows."""
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait_s = self._left_s + self._gap_s - loop.time()
+        if wait_s <= 0:
             self._leave()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._leave)
+        else:
+            self._timer = loop.call_later(wait_s, self._leave)
 
     def _leave(self) -> None:
         self._timer = None
+        self._left_s = asyncio.get_running_loop().time()
         filled, self._filled = self._filled, {}
         for lane in filled:
             self._wake(lane)
