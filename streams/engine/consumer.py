@@ -11,6 +11,7 @@ and committed, and a partition is opened only when its fold has been read back t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -232,7 +233,8 @@ class RunConsumer(ConsumerForFaust):
             self.group.seek(tp, admission.reread_from)
             return
         # All are taken before any is passed on: that may wait, and the partition may be given up meanwhile.
-        runs = [partition.take(records) for records in cut_into_runs(admission.records)]
+        taken_s = time.monotonic()
+        runs = [partition.take(records, taken_s) for records in cut_into_runs(admission.records)]
         self._in_flight_bytes += sum(run.size_bytes for run in runs)
         for run in runs:
             await self.callback(self._message(tp, run))
@@ -302,6 +304,11 @@ class RunConsumer(ConsumerForFaust):
     def owned_partitions(self) -> list[OwnedPartition]:
         """The partitions held now, open or not."""
         return list(self._owned.values())
+
+    def stuck_s(self) -> float:
+        """How long the oldest run in flight has been on its way, in seconds; 0 where there is none."""
+        taken_s = [at_s for partition in self._owned.values() if (at_s := partition.oldest_taken_s) is not None]
+        return time.monotonic() - min(taken_s) if taken_s else 0.0
 
     def highwater(self, tp: TP) -> int:
         """The broker's high watermark as last seen, 0 where it was not."""
