@@ -49,6 +49,8 @@ class RunPipeline:
     async def process(self, run: Run) -> None:
         """Fold a run and start its way to durability; returns before it is durable."""
         if run.owner.closed:
+            # It counts for nothing; that it no longer takes up room is all there is to say.
+            self._finish(run)
             return
         partition = run.owner.tp.partition
         held = self._held(partition)
