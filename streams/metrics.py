@@ -94,7 +94,7 @@ class WorkerMetrics:
             registry, "stopbank_expired_records", "Records that retention removed before they were read"
         )
         self.recovery_s = Gauge(
-            "stopbank_recovery_duration_seconds", "How long the last recovery of state took", registry=registry
+            "stopbank_recovery_seconds", "How long the last recovery of state took", registry=registry
         )
         self.ready = Gauge("stopbank_ready", "1 while every partition assigned is open, else 0", registry=registry)
         self.end_to_end_s = LatencyHistogram(

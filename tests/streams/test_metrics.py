@@ -41,7 +41,7 @@ def test_everything_that_is_promised_is_there(metrics: WorkerMetrics) -> None:
         "stopbank_late_purchases": "counter",
         "stopbank_dead_letters": "counter",
         "stopbank_expired_records": "counter",
-        "stopbank_recovery_duration_seconds": "gauge",
+        "stopbank_recovery_seconds": "gauge",
         "stopbank_ready": "gauge",
         "stopbank_build_info": "gauge",
         "stopbank_decision_latency_seconds": "histogram",
