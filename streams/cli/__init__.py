@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from rules.language.diagnostics import RulesetError
 from streams.broker.broker import BrokerError
 from streams.cli import demo, doctor, records, rules, schema, settings, tail, topics, worker
-from streams.cli.running import UnreadableError, os_error_in_words
+from streams.cli.running import EXIT_UNDONE, os_error_in_words
 from streams.engine.core import TopicMissingError
 from streams.logs import configure_logging
 from streams.rulesets import RulesetsError
@@ -31,7 +31,6 @@ _PLAIN_ERRORS = (
     SettingsError,
     TopicMissingError,
     TopicsError,
-    UnreadableError,
 )
 
 app = typer.Typer(
@@ -91,4 +90,4 @@ def main() -> None:
 
 def _end(message: str) -> None:
     typer.echo(f"stopbank: {message}", err=True)
-    sys.exit(2)
+    sys.exit(EXIT_UNDONE)

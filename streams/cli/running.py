@@ -13,6 +13,7 @@ _Result = TypeVar("_Result")
 
 # What a shell reports of a command that Ctrl-C ended.
 EXIT_INTERRUPTED: Final = 130
+EXIT_UNDONE: Final = 2
 
 
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -24,7 +25,7 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file. Raises UnreadableError."""
+    """The text of a file; one that can't be read ends the command with exit code 2."""
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -32,11 +33,8 @@ def read_text(file: Path) -> str:
         said = f"line {line} is not UTF-8: save it in that encoding"
     except OSError as error:
         said = error.strerror or str(error)
-    raise UnreadableError(f"{file} can't be read: {said}")
-
-
-class UnreadableError(ValueError):
-    """A file is not what it should be; the message names it."""
+    typer.echo(f"stopbank: {file} can't be read: {said}", err=True)
+    raise typer.Exit(EXIT_UNDONE)
 
 
 def os_error_in_words(error: OSError) -> str:

@@ -189,8 +189,8 @@ def unreadable(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("missing", "no such file"),
-        ("folder", "is a directory"),
+        ("missing", "No such file"),
+        ("folder", "Is a directory"),
         ("latin", "line 1 is not UTF-8: save it in that encoding"),
     ],
 )
