@@ -49,49 +49,53 @@ def reason_words(reason: Reason, currency: str | None) -> str:
     else:
         show = _shower(feature, currency)
         sentence = f"{_name(feature)} {show(observed)}"
-    return sentence if reason.threshold is None else f"{sentence}, limit {_threshold(reason.threshold, show)}"
-
-
-def _threshold(threshold: float | str, show: Callable[[float], str]) -> str:
-    return threshold if isinstance(threshold, str) else show(threshold)
+    if reason.threshold is None:
+        return sentence
+    limit = reason.threshold if isinstance(reason.threshold, str) else show(reason.threshold)
+    # The currency was said already.
+    return f"{sentence}, limit {limit.removesuffix(f' {currency}')}"
 
 
 def _measured(
     what: str, arguments: Sequence[str], observed: float, currency: str | None
 ) -> tuple[str, Callable[[float], str]] | None:
     """A sentence about an aggregate, and how its values are shown; None where it is none that is known."""
-    outcome = next((argument + " " for argument in arguments if argument in _OUTCOMES), "")
-    where, window = _where(arguments, counted=what == "distinct"), _window(arguments)
+    outcome = next((argument for argument in arguments if argument in _OUTCOMES), "")
+    rest = [", ".join(_where(arguments, counted=what == "distinct")), _window(arguments)]
     money = _money(currency)
-    plain = f"{where}{window}"
     match what:
         case "count":
-            return f"{observed} {outcome}{'purchase' if observed == 1 else 'purchases'} {plain}", _number
+            purchases = "purchase" if observed == 1 else "purchases"
+            return _joined(str(observed), outcome, purchases, *rest), _number
         case "distinct":
             _, one, many = _ENTITIES.get(arguments[0], ("", arguments[0], arguments[0]))
-            return f"{observed} {one if observed == 1 else many} {plain}", _number
+            return _joined(str(observed), one if observed == 1 else many, *rest), _number
         case "sum":
-            return f"{money(observed)} {outcome}{plain}", money
+            return _joined(money(observed), outcome, *rest), money
         case "avg":
-            return f"{money(observed)} on average {outcome}{plain}", money
+            return _joined(money(observed), "on average", outcome, *rest), money
         case "min" | "max":
-            return f"{'smallest' if what == 'min' else 'largest'} {money(observed)} {outcome}{plain}", money
+            return _joined("smallest" if what == "min" else "largest", money(observed), outcome, *rest), money
         case "since":
-            return f"{duration(observed)} after the last purchase {plain}", duration
+            return _joined(duration(observed), "after the last purchase", *rest), duration
         case "age":
             seen = f"first seen {duration(observed)} before" if observed else "never seen before"
-            return f"{_entity_names(arguments[0])} {seen}", duration
+            return _joined(_entity_names(arguments[0]), seen), duration
         case _:
             return None
 
 
-def _where(arguments: Sequence[str], *, counted: bool) -> str:
-    """`on one device`; of a tuple, its members: `on one account, at one merchant`."""
-    places = [argument for argument in arguments if argument.strip("( )").split(",")[0] in _ENTITIES]
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _where(arguments: Sequence[str], *, counted: bool) -> list[str]:
+    """`on one device`, for each member of the entity; not said of the account, whose purchase it is."""
+    entities = [argument for argument in arguments if set(_WORD.findall(argument)) <= _ENTITIES.keys()]
     # What is counted comes before what it is counted by.
-    entity = places[-1] if counted or places else ""
-    fields = [field for field in _WORD.findall(entity) if field in _ENTITIES]
-    return ", ".join(f"{_ENTITIES[field][0]} one {_ENTITIES[field][1]}" for field in fields)
+    entity = entities[1:] if counted else entities
+    fields = [field for argument in entity for field in _WORD.findall(argument) if field != "account_id"]
+    return [f"{_ENTITIES[field][0]} one {_ENTITIES[field][1]}" for field in fields]
 
 
 def _entity_names(entity: str) -> str:
@@ -101,10 +105,10 @@ def _entity_names(entity: str) -> str:
 def _window(arguments: Sequence[str]) -> str:
     for argument in arguments:
         if argument in _WINDOWS:
-            return f" {_WINDOWS[argument]}"
+            return _WINDOWS[argument]
         length = _DURATION.fullmatch(argument)
         if length:
-            return f" in {length[1]} {_UNITS[length[2]]}"
+            return f"in {length[1]} {_UNITS[length[2]]}"
     return ""
 
 

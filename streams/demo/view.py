@@ -56,7 +56,7 @@ def _head(tally: Tally, workers: int) -> RenderableType:
     line.add_column(no_wrap=True)
     line.add_row(
         Text("Stopbank", "bold cyan"),
-        ProgressBar(total=max(1, tally.expected), completed=decided),
+        ProgressBar(total=max(1, tally.expected), completed=decided, complete_style="cyan", finished_style="green"),
         f"{decided:,} of {tally.expected:,}",
         Text(f"{workers} worker{'' if workers == 1 else 's'}", "dim"),
     )
