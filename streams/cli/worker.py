@@ -9,10 +9,12 @@ import sys
 from typing import Final
 
 import faust
+import typer
 
 from streams import topics
 from streams.cli.running import run
 from streams.clients import admin_client
+from streams.engine.app import EXIT_CONFIG
 from streams.health import verify_port_free
 from streams.settings import Settings, read_settings
 from streams.topics import TopicsError, misfits, partition_counts, require_topics
@@ -29,8 +31,9 @@ def worker() -> None:
     Start as many as you like with the same settings: they share the partitions. A worker waits for the
     broker, and for rules to be published. While it is up, `/readyz` answers 503 with the reason until its
     state is recovered, `/livez` says that it runs, and `/metrics` serves Prometheus, all on
-    `STOPBANK_HTTP_PORT`. SIGTERM lets it finish what is in flight (exit code 0). `stopbank settings` lists
-    what the environment may set.
+    `STOPBANK_HTTP_PORT`. SIGTERM lets it finish what is in flight (exit code 0). Exit code 2: a setting
+    can't be used; 70: a fault that no retry mends, start it again; 78: topics are missing or don't fit.
+    `stopbank settings` lists what the environment may set.
 
         STOPBANK_HTTP_PORT=8089 STOPBANK_LOG_FORMAT=console stopbank worker
     """
@@ -40,7 +43,11 @@ def worker() -> None:
     settings = read_settings()
     if settings.http_port:
         verify_port_free(settings.http_host, settings.http_port)
-    run(_verify_topics(settings))
+    try:
+        run(_verify_topics(settings))
+    except TopicsError as error:
+        typer.echo(f"stopbank: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
     app = make_app(settings)
     spare_the_collector()
     host = faust.Worker(app, loglevel=settings.log_level, override_logging=False, redirect_stdouts=False, quiet=True)

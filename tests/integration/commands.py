@@ -60,10 +60,10 @@ class Stopbank:
         assert ran.returncode == 0, f"{arguments}: {ran.stdout}{ran.stderr}"
         return ran.stdout
 
-    def refused(self, *arguments: object) -> str:
+    def refused(self, *arguments: object, code: int = 2) -> str:
         """Run a command that must be refused with one plain error; returns that."""
         ran = self.run(*arguments)
-        assert ran.returncode == 2, f"{arguments}: {ran.stdout}{ran.stderr}"
+        assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
         assert ran.stderr.startswith("stopbank: "), ran.stderr
         assert "Traceback" not in ran.stderr
         return ran.stderr

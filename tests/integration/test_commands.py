@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from streams.engine.app import EXIT_CONFIG
 from streams.topics import SPECS, partition_counts
 from tests.integration.cluster import create_topics
 from tests.integration.commands import RULES, Stopbank, wait_until
@@ -126,7 +127,7 @@ def test_without_topics_every_command_says_which_and_what_to_do(stopbank: Stopba
     assert rules in stopbank.refused("rules", "publish", CHECKOUT)
     assert f"no topic {stopbank.prefix}decisions: " in stopbank.refused("tail")
     assert f"no topic {stopbank.prefix}purchases: " in stopbank.refused("produce", purchases_file(tmp_path, 1))
-    assert f"no topics {stopbank.prefix}purchases, " in stopbank.refused("worker")
+    assert f"no topics {stopbank.prefix}purchases, " in stopbank.refused("worker", code=EXIT_CONFIG)
 
 
 @pytest.mark.needs_kafka
