@@ -20,6 +20,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 30
@@ -181,6 +182,9 @@ async def committed_offsets(
     await admin.start()
     try:
         committed = await admin.list_consumer_group_offsets(group)
+    except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+        # Nobody has committed anything yet, on a broker that has just started.
+        committed = {}
     finally:
         await admin.close()
     return {tp: (committed[tp].offset if tp in committed else None, end) for tp, end in ends.items()}
