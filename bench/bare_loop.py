@@ -1,150 +1,122 @@
-"""The baseline: what the same job costs in a bare aiokafka loop.
+"""The baselines: the same job in a bare aiokafka loop, started by `bench.pipeline`.
 
-`getmany`, the same windows and rules on plain dicts, one `send` a decision; nothing durable, nothing late or
-out of order, one process only, no second look at a purchase that comes twice. Started by `bench.pipeline`.
+`same-step` has the same windows and rules on a plain dict: `getmany`, Stopbank's own decoder, window logs, compiled
+rules and decision text, one `send` a decision. `least` is the least code that gives such answers: no validation, no
+late or out-of-order purchases, the rules written out by hand (bench/least.py). Both keep nothing durable, run in
+one process only, and don't look whether a purchase comes twice.
 """
 
 from __future__ import annotations
 
 import sys
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Final
 
-import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from bench import least
+from models.decision import Action, Decision, encode_decision
+from models.purchase import decode_purchase
+from rules.calendar import period_clock
+from rules.entity import entity_key, transaction_hash, value_hash
+from rules.language.compile import CompiledRuleset, Verdict, compile_ruleset
+from rules.language.facts import Facts
+from rules.plan import EntityPlan
+from rules.step import amount_in
+from rules.velocity import EntityLogs, Subject, cuts_of, program_of, values_of
+from rules.windows import WindowLog
+
 # aiokafka is typed in part only.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
-RATES = {"CNY": 1.0, "USD": 7.1}
+RULES: Final = Path(__file__).resolve().parents[1] / "examples" / "rules"
 
-
-class Log:
-    """One entity's purchases: times, running sums, accounts."""
-
-    __slots__ = ("accounts", "sums", "times")
-
-    def __init__(self) -> None:
-        self.times: list[int] = []
-        self.sums: list[int] = [0]
-        self.accounts: list[str] = []
-
-    def add(self, time_ms: int, amount: int, account: str) -> None:
-        """Enter a purchase at the end."""
-        self.times.append(time_ms)
-        self.sums.append(self.sums[-1] + amount)
-        self.accounts.append(account)
-
-    def count(self, time_ms: int, window_ms: int) -> int:
-        """Purchases in the window."""
-        return len(self.times) - bisect_right(self.times, time_ms - window_ms)
-
-    def sum(self, time_ms: int, window_ms: int) -> int:
-        """Their amounts."""
-        return self.sums[-1] - self.sums[bisect_right(self.times, time_ms - window_ms)]
-
-    def distinct(self, time_ms: int, window_ms: int) -> int:
-        """Their accounts."""
-        return len(set(self.accounts[bisect_right(self.times, time_ms - window_ms) :]))
+Decide = Callable[[bytes], bytes]
 
 
-Logs = dict[str, Log]
+def same_step(rule_file: str) -> Decide:
+    """Decide by a rule file, with every entity's logs in one dict."""
+    ruleset = compile_ruleset((RULES / rule_file).read_text(), rule_file)
+    plan, logs = ruleset.plan, dict[str, EntityLogs]()
+    clock = period_clock(plan.time_zone)
+    entities = [(entity, program_of(entity), _asks_outcome(entity)) for entity in (*plan.desk, *plan.stations)]
 
-
-def _log(logs: Logs, key: str) -> Log:
-    log = logs.get(key)
-    if log is None:
-        log = logs[key] = Log()
-    return log
-
-
-def account_only() -> Callable[[dict[str, Any]], tuple[str, list[str]]]:
-    """The four rules of `account-only.yaml`."""
-    logs: Logs = {}
-
-    def decide(purchase: dict[str, Any]) -> tuple[str, list[str]]:
-        time_ms, amount = purchase["event_time"], int(purchase["amount"] * RATES[purchase["currency"]])
-        log = _log(logs, purchase["account_id"])
-        log.add(time_ms, amount, "")
-        blocks: list[str] = []
-        flags: list[str] = []
-        if log.count(time_ms, 10 * MINUTE_MS) > 5:
-            blocks.append("BURST")
-        if log.sum(time_ms, 10 * MINUTE_MS) > 1_000_000:
-            blocks.append("SHORT_TERM_LIMIT")
-        if log.count(time_ms, DAY_MS) > 40:
-            flags.append("MANY_A_DAY")
-        if log.sum(time_ms, DAY_MS) > 2_000_000 and amount > 100_000:
-            flags.append("DAY_LIMIT")
-        return ("block" if blocks else "flag" if flags else "approve"), blocks + flags
+    def decide(raw: bytes) -> bytes:
+        purchase = decode_purchase(raw)
+        subject = Subject(purchase, amount_in(plan, purchase), transaction_hash(purchase.transaction_id))
+        values: list[int | None] = []
+        visited: list[tuple[EntityLogs, bool]] = []
+        for entity, program, asks_outcome in entities:
+            key = entity_key(entity.entity, purchase)
+            if key is None:
+                values += [None] * len(entity.features)
+                continue
+            of_entity = logs.get(key)
+            if of_entity is None:
+                of_entity = logs[key] = _new_logs(entity)
+            values += values_of(entity, program, cuts_of(program, of_entity, subject, clock), subject)
+            visited.append((of_entity, asks_outcome))
+        decision = _judged(ruleset, subject, values)
+        for of_entity, asks_outcome in visited:
+            _enter(of_entity, subject, declined=asks_outcome and decision.action == Action.BLOCK)
+        return encode_decision(decision)
 
     return decide
 
 
-# One long function: what somebody writes who wants it fast.
-def all_entities() -> Callable[[dict[str, Any]], tuple[str, list[str]]]:  # noqa: C901
-    """The twelve rules of `twelve-rules.yaml`."""
-    accounts: Logs = {}
-    approved: Logs = {}
-    devices: Logs = {}
-    ips: Logs = {}
-    merchants: Logs = {}
-
-    def decide(purchase: dict[str, Any]) -> tuple[str, list[str]]:  # noqa: C901
-        time_ms, amount = purchase["event_time"], int(purchase["amount"] * RATES[purchase["currency"]])
-        account_id = purchase["account_id"]
-        blocks: list[str] = []
-        flags: list[str] = []
-        account = _log(accounts, account_id)
-        account.add(time_ms, amount, purchase["merchant_id"])
-        if account.count(time_ms, 10 * MINUTE_MS) > 5:
-            blocks.append("ACCOUNT_BURST")
-        if account.sum(time_ms, 10 * MINUTE_MS) > 1_000_000:
-            blocks.append("ACCOUNT_SUM_10M")
-        if account.count(time_ms, DAY_MS) > 40:
-            flags.append("ACCOUNT_DAY_COUNT")
-        good = _log(approved, account_id)
-        if good.sum(time_ms, DAY_MS) + amount > 2_000_000:
-            flags.append("ACCOUNT_DAY_SUM")
-        if account.distinct(time_ms, HOUR_MS) >= 6:
-            flags.append("ACCOUNT_MERCHANTS")
-        device_id, ip = purchase.get("device_id"), purchase.get("ip")
-        if device_id is not None:
-            device = _log(devices, device_id)
-            device.add(time_ms, amount, account_id)
-            if device.count(time_ms, 10 * MINUTE_MS) > 5:
-                blocks.append("DEVICE_BURST")
-            if device.distinct(time_ms, HOUR_MS) >= 3:
-                blocks.append("DEVICE_ACCOUNTS")
-            if device.sum(time_ms, DAY_MS) > 3_000_000:
-                flags.append("DEVICE_DAY_SUM")
-        if ip is not None:
-            address = _log(ips, ip)
-            address.add(time_ms, amount, account_id)
-            if address.count(time_ms, MINUTE_MS) > 10:
-                flags.append("IP_BURST")
-            if address.distinct(time_ms, HOUR_MS) >= 5:
-                flags.append("IP_ACCOUNTS")
-        merchant = _log(merchants, purchase["merchant_id"])
-        merchant.add(time_ms, amount, "")
-        total, count = merchant.sum(time_ms, HOUR_MS), merchant.count(time_ms, HOUR_MS)
-        if total > 10_000_000 and total / count > 80_000:
-            flags.append("MERCHANT_SUM")
-        if time_ms - merchant.times[0] < HOUR_MS and amount > 200_000:
-            flags.append("MERCHANT_NEW_LARGE")
-        if not blocks:
-            good.add(time_ms, amount, "")
-        return ("block" if blocks else "flag" if flags else "approve"), blocks + flags
-
-    return decide
+def _asks_outcome(entity: EntityPlan) -> bool:
+    return any(feature.outcome is not None for feature in entity.features)
 
 
-async def run(bootstrap_servers: str, purchases: str, decisions: str, rules: str) -> None:
+def _new_logs(entity: EntityPlan) -> EntityLogs:
+    logs = WindowLog(), WindowLog()
+    for log in logs:
+        for field in entity.distinct_fields:
+            log.add_column(field)
+    return EntityLogs(*logs)
+
+
+def _judged(ruleset: CompiledRuleset, subject: Subject, values: list[int | None]) -> Decision:
+    purchase, plan = subject.purchase, ruleset.plan
+    hits = ruleset.hits(purchase, subject.amount_minor, values, None, None, None)
+    verdict = Verdict(Action.APPROVE, False, [], [])
+    if hits:
+        local = period_clock(plan.time_zone).local(purchase.event_time)
+        never = [(None,) * len(feature.clearings) for feature in plan.features]
+        verdict = ruleset.verdict(hits, Facts(purchase, subject.amount_minor, values, never, None, None, None, local))
+    return Decision(
+        purchase.transaction_id,
+        purchase.account_id,
+        verdict.action,
+        verdict.reasons,
+        verdict.shadow,
+        None,
+        [],
+        dict(zip(plan.feature_names, values, strict=True)),
+        ruleset.id,
+        ruleset.version,
+        purchase.amount,
+        purchase.currency,
+        purchase.event_time,
+        False,
+        [],
+    )
+
+
+def _enter(logs: EntityLogs, subject: Subject, *, declined: bool) -> None:
+    log = logs.declined if declined and logs.declined is not None else logs.approved
+    values = [value_hash(subject.purchase, field) for field in log.columns]
+    log.insert(subject.purchase.event_time, subject.amount_minor, subject.transaction, values)
+
+
+DECIDERS: Final[dict[str, Callable[[str], Decide]]] = {"same-step": same_step, "least": least.decider}
+
+
+async def run(bootstrap_servers: str, purchases: str, decisions: str, rule_file: str, decider: str) -> None:
     """Read, decide, send, until the process is ended."""
-    decide = account_only() if rules == "account_only" else all_entities()
+    decide = DECIDERS[decider](rule_file)
     consumer = AIOKafkaConsumer(
         purchases, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest", fetch_max_wait_ms=50
     )
@@ -154,19 +126,8 @@ async def run(bootstrap_servers: str, purchases: str, decisions: str, rules: str
     while True:
         for records in (await consumer.getmany(timeout_ms=500, max_records=500)).values():
             for record in records:
-                purchase = orjson.loads(record.value or b"")
-                action, reasons = decide(purchase)
-                decision = {
-                    "transaction_id": purchase["transaction_id"],
-                    "account_id": purchase["account_id"],
-                    "action": action,
-                    "reasons": reasons,
-                    "amount": purchase["amount"],
-                    "currency": purchase["currency"],
-                    "event_time": purchase["event_time"],
-                }
-                await producer.send(decisions, orjson.dumps(decision), key=record.key)
+                await producer.send(decisions, decide(record.value or b""), key=record.key)
 
 
 if __name__ == "__main__":
-    uvloop.run(run(*sys.argv[1:5]))
+    uvloop.run(run(*sys.argv[1:6]))

@@ -57,7 +57,7 @@ def measure_device_rule(purchases: Sequence[FirstPurchase]) -> Detection:
     """Decide on every purchase in order of time and compare with the labels."""
     rulesets = _One(compile_ruleset(RULESET, "device-reuse.yaml"))
     steps: dict[str, Fold] = {
-        PURCHASES: Router(PURCHASES, rulesets),
+        PURCHASES: Router(PURCHASES, rulesets, lambda _: 0),
         SIGHTINGS: Station(rulesets),
         ASSESSMENTS: Desk(rulesets),
     }
@@ -75,7 +75,7 @@ def _decide(steps: dict[str, Fold], offset: int, purchase: FirstPurchase) -> Act
     sent = Output(PURCHASES, purchase.user.encode(), _encode(offset, purchase))
     while sent.topic != DECISIONS:
         record = Record(offset, purchase.time_ms, sent.key, sent.value, sent.headers)
-        outputs = steps[sent.topic].apply(record)
+        outputs = [*steps[sent.topic].apply(record), *steps[sent.topic].flush()]
         sent = next((each for each in outputs if each.topic == DECISIONS), outputs[0])
     return Action(decode_decision(sent.value or b"").action)
 

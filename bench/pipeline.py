@@ -20,7 +20,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -38,6 +38,7 @@ from streams.topics import ASSESSMENTS_STATE, DECISIONS, PURCHASES, SIGHTINGS_ST
 ROOT = Path(__file__).resolve().parents[1]
 RULES = {"account_only": "account-only.yaml", "all_entities": "twelve-rules.yaml"}
 PARTITIONS = 4
+BARE_DECIDERS = ("same-step", "least")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 DRAIN_TIMEOUT_S = 180.0
 LATENCY_RATES = (200, 1_000)
@@ -50,6 +51,15 @@ class Drain:
     purchases_per_s: float
     cpu_us: float
     rss_mb: float
+
+
+class Turn(NamedTuple):
+    """What one turn of each measured on the same purchases."""
+
+    same_step: Drain
+    least: Drain
+    worker: Drain
+    changelog_bytes: float
 
 
 class Process:
@@ -120,7 +130,7 @@ class Bench:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
         await admin.start()
         await create_topics(admin, prefix, PARTITIONS)
-        await admin.create_topics([NewTopic(prefix + "bare", PARTITIONS, 1)])
+        await admin.create_topics([NewTopic(prefix + decider, PARTITIONS, 1) for decider in BARE_DECIDERS])
         await admin.close()
         file = ROOT / "examples" / "rules" / RULES[rules]
         await publish(settings, file.read_text(), file.name, "bench")
@@ -137,10 +147,11 @@ class Bench:
             },
         )
 
-    def bare_loop(self, settings: Settings, rules: str) -> Process:
-        """One bare loop."""
+    def bare_loop(self, settings: Settings, rules: str, decider: str) -> Process:
+        """One bare loop; it writes to a topic of the decider's name."""
         prefix = settings.topic_prefix
-        return Process(["bench.bare_loop", self.servers, prefix + PURCHASES, prefix + "bare", rules], {})
+        arguments = [self.servers, prefix + PURCHASES, prefix + decider, RULES[rules], decider]
+        return Process(["bench.bare_loop", *arguments], {})
 
     async def fill(self, settings: Settings, purchases: Sequence[dict[str, Any]]) -> None:
         """Write all purchases, shifted to end now."""
@@ -176,13 +187,18 @@ class Bench:
         finally:
             await reader.stop()
 
-    async def throughput(self, rules: str, purchases: Sequence[dict[str, Any]]) -> tuple[Drain, Drain, float]:
-        """One turn of both: the bare loop, then the worker, on one topic; and changelog bytes a purchase."""
+    async def throughput(self, rules: str, purchases: Sequence[dict[str, Any]]) -> Turn:
+        """One turn of each on one topic: the bare loops, then the worker."""
         settings = await self.prepare(rules)
         await self.fill(settings, purchases)
-        bare = await self._drain(self.bare_loop(settings, rules), settings.topic_prefix + "bare", len(purchases))
-        worker = await self._drain(self.worker(settings), settings.topic_prefix + DECISIONS, len(purchases))
-        return bare, worker, await self._changelog_bytes(settings) / len(purchases)
+        prefix, count = settings.topic_prefix, len(purchases)
+        same_step = await self._drain_bare(settings, rules, "same-step", count)
+        least = await self._drain_bare(settings, rules, "least", count)
+        worker = await self._drain(self.worker(settings), prefix + DECISIONS, count)
+        return Turn(same_step, least, worker, await self._changelog_bytes(settings) / count)
+
+    async def _drain_bare(self, settings: Settings, rules: str, decider: str, count: int) -> Drain:
+        return await self._drain(self.bare_loop(settings, rules, decider), settings.topic_prefix + decider, count)
 
     async def _drain(self, process: Process, topic: str, expected: int) -> Drain:
         try:
@@ -276,6 +292,22 @@ def purchases_ending_now(count: int, seed: int = 11) -> list[dict[str, Any]]:
     return [event.value for event in simulate(config).events if event.topic == PURCHASES]
 
 
+def _throughput_figures(rows: Sequence[Turn]) -> dict[str, Any]:
+    ratios = [row.worker.purchases_per_s / row.same_step.purchases_per_s for row in rows]
+    least_ratios = [row.worker.purchases_per_s / row.least.purchases_per_s for row in rows]
+    return {
+        "purchases_per_s": round(statistics.median(row.worker.purchases_per_s for row in rows)),
+        "cpu_us": round(statistics.median(row.worker.cpu_us for row in rows), 1),
+        "bare_purchases_per_s": round(statistics.median(row.same_step.purchases_per_s for row in rows)),
+        "bare_cpu_us": round(statistics.median(row.same_step.cpu_us for row in rows), 1),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        "least_purchases_per_s": round(statistics.median(row.least.purchases_per_s for row in rows)),
+        "least_cpu_us": round(statistics.median(row.least.cpu_us for row in rows), 1),
+        "ratio_to_least": round(statistics.median(least_ratios), 3),
+    }
+
+
 async def measure(servers: str, count: int, turns: int, latency_s: float) -> dict[str, Any]:
     """All figures."""
     bench, results = Bench(servers), dict[str, Any]()
@@ -284,17 +316,9 @@ async def measure(servers: str, count: int, turns: int, latency_s: float) -> dic
     changelog: dict[str, float] = {}
     for rules in RULES:
         rows = [await bench.throughput(rules, purchases) for _ in range(turns)]
-        ratios = [worker.purchases_per_s / bare.purchases_per_s for bare, worker, _ in rows]
-        peak_mb = max(peak_mb, *(worker.rss_mb for _, worker, _ in rows))
-        changelog[rules] = round(statistics.median(size for _, _, size in rows), 1)
-        results[rules] = {
-            "purchases_per_s": round(statistics.median(worker.purchases_per_s for _, worker, _ in rows)),
-            "cpu_us": round(statistics.median(worker.cpu_us for _, worker, _ in rows), 1),
-            "bare_purchases_per_s": round(statistics.median(bare.purchases_per_s for bare, _, _ in rows)),
-            "bare_cpu_us": round(statistics.median(bare.cpu_us for bare, _, _ in rows), 1),
-            "ratio": round(statistics.median(ratios), 3),
-            "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
-        }
+        peak_mb = max(peak_mb, *(row.worker.rss_mb for row in rows))
+        changelog[rules] = round(statistics.median(row.changelog_bytes for row in rows), 1)
+        results[rules] = _throughput_figures(rows)
         print(f"{rules}: {results[rules]}", flush=True)
     for name, rules in (("latency_ms", "account_only"), ("latency_ms_all_entities", "all_entities")):
         results[name] = {}

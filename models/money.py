@@ -28,8 +28,12 @@ CURRENCY_DECIMALS: Final[Mapping[str, int]] = {**dict.fromkeys(_TWO_DECIMALS, 2)
 CURRENCIES: Final = tuple(sorted(CURRENCY_DECIMALS))
 
 
+# Converted amounts, and what is used of a credit, stay within this: far inside 64 bits.
+MAX_MINOR: Final = 10**18
+
+
 class MoneyError(ValueError):
-    """A currency that is not in ISO 4217, or a rate that is missing."""
+    """A currency that is not in ISO 4217, a rate that is missing, or an amount beyond all reason."""
 
 
 def decimals_of(currency: str) -> int:
@@ -44,7 +48,7 @@ def convert_minor(amount_minor: int, source: str, target: str, rates: Mapping[st
     """Convert an amount, rounding half to even.
 
     `rates` gives the value of one major unit of a currency in major units of `target`. Raises MoneyError
-    where the source has no rate.
+    where the source has no rate, and where the result is beyond `MAX_MINOR`.
     """
     if source == target:
         return amount_minor
@@ -53,6 +57,8 @@ def convert_minor(amount_minor: int, source: str, target: str, rates: Mapping[st
         raise MoneyError(f"no rate from {source} to {target}: add {source} under `rates`")
     numerator, denominator = _minor_ratio(source, target, rate)
     whole, rest = divmod(amount_minor * numerator, denominator)
+    if abs(whole) > MAX_MINOR:
+        raise MoneyError(f"{amount_minor} minor units of {source} are more than 10^18 of {target} at a rate of {rate}")
     return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
 
 

@@ -12,6 +12,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
     StringConstraints,
     model_validator,
 )
@@ -47,7 +50,9 @@ def _exact(value: object) -> object:
 
 
 RulesetCurrency = Annotated[str, AfterValidator(_known_currency)]
-Rate = Annotated[Decimal, BeforeValidator(_exact), Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[Decimal, BeforeValidator(_exact), Field(gt=0, allow_inf_nan=False, max_digits=30)]
+# 64 bits: what is larger can't be written into a record.
+ListNumber = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Part(BaseModel):
@@ -61,7 +66,7 @@ class RuleDocument(_Part):
     when: Annotated[str, Field(min_length=1, max_length=4_000)]
     then: Literal["allow", "flag", "block"]
     reason: ReasonCode | None = None
-    final: bool = False
+    final: StrictBool = False
     mode: Literal["live", "shadow"] = "live"
     description: str = ""
 
@@ -85,7 +90,7 @@ class RulesetDocument(_Part):
     currency: RulesetCurrency = "CNY"
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
     rates: dict[RulesetCurrency, Rate] = {}
-    lists: dict[ListName, list[str | int]] = {}
+    lists: dict[ListName, list[StrictStr | ListNumber]] = {}
     allowed_lateness: DurationText = "24h"
-    max_rows: Annotated[int, Field(ge=MIN_ROWS, le=MAX_ROWS)] = 512
+    max_rows: Annotated[StrictInt, Field(ge=MIN_ROWS, le=MAX_ROWS)] = 512
     rules: Annotated[list[RuleDocument], Field(min_length=1, max_length=500)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from models.money import convert_minor
+from models.money import MAX_MINOR, convert_minor
 
 # Repayments are remembered by id, so that one delivered twice frees credit once.
 _REMEMBERED_REPAYMENTS = 64
@@ -41,7 +41,7 @@ class Credit:
     def use(self, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> None:
         """Add to what is used (a negative amount frees it), in the ruleset's currency."""
         self._reckon_in(currency, rates)
-        self.used_minor += amount_minor
+        self.used_minor = max(-MAX_MINOR, min(MAX_MINOR, self.used_minor + amount_minor))
 
     def repay(self, repayment_id: str, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> bool:
         """Free credit, once for each repayment; returns whether it was new."""

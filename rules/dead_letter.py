@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rules.fold import Headers, Output, Record
-from rules.route import Route
+from rules.fold import Headers, Output, SourceRecord
+from rules.route import Origin
 
 DEAD_LETTERS: Final = "purchases.dlq"
 REASON_HEADER: Final = "dlq-reason"
@@ -21,35 +21,28 @@ CONFLICT: Final = "conflict"
 FOREIGN: Final = "foreign"
 
 
-def dead_letter(record: Record, source: str, reason: str, detail: str) -> Output:
+class RefusedError(Exception):
+    """A record that came in can't be used: the reason, for a machine, and the detail, for a person."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def dead_letter(record: SourceRecord, source: str, reason: str, detail: str) -> Output:
     """A dead letter of a record as it was read from the topic `source`."""
-    return _letter(record.key, record.value, record.headers, record.timestamp_ms, reason, detail, _at(source, record))
+    origin = Origin(source, record.partition, record.offset, record.timestamp)
+    return dead_letter_of(record.key, record.value, tuple(record.headers), origin, reason, detail)
 
 
-def dead_letter_of_route(record: Record, route: Route, sender_headers: Headers, reason: str, detail: str) -> Output:
-    """A dead letter of a record on its way, as it was when it first came in."""
-    topic, partition, offset, timestamp_ms = route.origin
-    key = record.key if route.has_account_key else route.key
-    source = f"{topic}-{partition}@{offset}"
-    return _letter(key, record.value, sender_headers, timestamp_ms, reason, detail, source)
-
-
-def _at(source: str, record: Record) -> str:
-    return f"{source}-{record.partition}@{record.offset}"
-
-
-def _letter(
-    key: bytes | None,
-    value: bytes | None,
-    headers: Headers,
-    timestamp_ms: int,
-    reason: str,
-    detail: str,
-    source: str,
+def dead_letter_of(
+    key: bytes | None, value: bytes | None, headers: Headers, origin: Origin, reason: str, detail: str
 ) -> Output:
+    """A dead letter of a record as it first came in, with the headers of its sender."""
     why = (
         (REASON_HEADER, reason.encode()),
         (DETAIL_HEADER, detail.encode()),
-        (SOURCE_HEADER, source.encode()),
+        (SOURCE_HEADER, f"{origin.topic}-{origin.partition}@{origin.offset}".encode()),
     )
-    return Output(DEAD_LETTERS, key, value, (*headers, *why), timestamp_ms)
+    return Output(DEAD_LETTERS, key, value, (*headers, *why), origin.timestamp_ms)

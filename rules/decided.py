@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 
 from models.decision import Action
 
-# How long a first decision is kept, in event time, and how many for one account.
+# How long a first decision is kept, in event time; how many for one account, and how many for a partition.
 KEEP_MS: Final = 86_400_000
 KEEP_PER_ACCOUNT: Final = 64
+KEEP_IN_ALL: Final = 250_000
 
 _KEY: Final = b"D"
-_SEQUENCE = struct.Struct(">Q")
-_HEAD = struct.Struct("<q8s8scH")
+_SEQUENCE: Final = struct.Struct(">Q")
+_HEAD: Final = struct.Struct("<q8s8scHI")
 _ACTIONS: Final = {Action.APPROVE: b"a", Action.FLAG: b"f", Action.BLOCK: b"b"}
 _ACTION_OF: Final = {code: action for action, code in _ACTIONS.items()}
 
@@ -32,14 +33,22 @@ class FirstDecision(NamedTuple):
 
 
 class Decided:
-    """First decisions of one fold, oldest out first."""
+    """First decisions of one fold, oldest out first.
+
+    The state holds them in blocks, one for each run in which there were any, so that a run writes one record
+    for all of them; it also tells the oldest sequence that was kept then. A block goes when the last of its
+    decisions does.
+    """
 
     def __init__(self) -> None:
+        # By sequence, which counts all decisions ever kept.
         self._kept: OrderedDict[int, FirstDecision] = OrderedDict()
         self._by_account: defaultdict[str, deque[int]] = defaultdict(deque)
         self._by_transaction: dict[tuple[str, bytes], int] = {}
         self._next = 0
-        self._changed: dict[int, None] = {}
+        # First sequences of the blocks that are written, oldest first; a block is named by its first sequence.
+        self._blocks: deque[int] = deque()
+        self._unwritten: list[FirstDecision] = []
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
@@ -48,23 +57,27 @@ class Decided:
 
     def keep(self, decision: FirstDecision, now_ms: int) -> None:
         """Keep a decision, and let go of the oldest; `now_ms` is the latest event time seen."""
-        sequence = self._next
+        self._add(self._next, decision)
         self._next += 1
-        self._add(sequence, decision)
-        self._changed[sequence] = None
-        of_account = self._by_account[decision.account_id]
-        if len(of_account) > KEEP_PER_ACCOUNT:
-            self._forget(of_account[0])
-        while self._kept:
-            oldest, first = next(iter(self._kept.items()))
-            if first.event_time_ms >= now_ms - KEEP_MS or oldest == sequence:
-                break
-            self._forget(oldest)
+        self._unwritten.append(decision)
+        self._let_go(now_ms)
 
     def _add(self, sequence: int, decision: FirstDecision) -> None:
+        account_id = decision.account_id
         self._kept[sequence] = decision
-        self._by_account[decision.account_id].append(sequence)
-        self._by_transaction[decision.account_id, decision.transaction] = sequence
+        of_account = self._by_account[account_id]
+        of_account.append(sequence)
+        self._by_transaction[account_id, decision.transaction] = sequence
+        if len(of_account) > KEEP_PER_ACCOUNT:
+            self._forget(of_account[0])
+
+    def _let_go(self, now_ms: int) -> None:
+        """Forget what is too old or too much, but never the newest."""
+        while len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            if len(self._kept) <= KEEP_IN_ALL and self._kept[oldest].event_time_ms >= now_ms - KEEP_MS:
+                return
+            self._forget(oldest)
 
     def _forget(self, sequence: int) -> None:
         gone = self._kept.pop(sequence)
@@ -74,32 +87,56 @@ class Decided:
             del self._by_account[gone.account_id]
         if self._by_transaction.get((gone.account_id, gone.transaction)) == sequence:
             del self._by_transaction[gone.account_id, gone.transaction]
-        self._changed[sequence] = None
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        changed, self._changed = self._changed, {}
-        for sequence in changed:
-            kept = self._kept.get(sequence)
-            yield _KEY + _SEQUENCE.pack(sequence), _encode(kept) if kept is not None else None
+        if not self._unwritten:
+            return
+        entries, self._unwritten = self._unwritten, []
+        begin, oldest = self._next - len(entries), next(iter(self._kept))
+        self._blocks.append(begin)
+        yield _block_key(begin), b"".join((_SEQUENCE.pack(oldest), *map(_encode, entries)))
+        while len(self._blocks) > 1 and self._blocks[1] <= oldest:
+            yield _block_key(self._blocks.popleft()), None
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the decisions back from their state records."""
-        found = {_SEQUENCE.unpack(key[1:])[0]: raw for key, raw in records.items() if key[:1] == _KEY}
-        for sequence in sorted(found):
-            self._add(sequence, _decode(found[sequence]))
-        self._next = max(found, default=-1) + 1
+        blocks = {_SEQUENCE.unpack(key[1:])[0]: raw for key, raw in records.items() if key[:1] == _KEY}
+        if not blocks:
+            return
+        (oldest,) = _SEQUENCE.unpack_from(blocks[max(blocks)])
+        for begin in sorted(blocks):
+            self._blocks.append(begin)
+            self._next = begin
+            for decision in _decode(blocks[begin]):
+                if self._next >= oldest:
+                    self._add(self._next, decision)
+                self._next += 1
+
+
+def _block_key(begin: int) -> bytes:
+    return _KEY + _SEQUENCE.pack(begin)
 
 
 def _encode(decision: FirstDecision) -> bytes:
     account = decision.account_id.encode()
-    action = _ACTIONS[decision.action]
-    head = _HEAD.pack(decision.event_time_ms, decision.transaction, decision.body, action, len(account))
+    head = _HEAD.pack(
+        decision.event_time_ms,
+        decision.transaction,
+        decision.body,
+        _ACTIONS[decision.action],
+        len(account),
+        len(decision.text),
+    )
     return b"".join((head, account, decision.text))
 
 
-def _decode(raw: bytes) -> FirstDecision:
-    event_time_ms, transaction, body, action, length = _HEAD.unpack_from(raw)
-    end = _HEAD.size + length
-    account_id = raw[_HEAD.size : end].decode()
-    return FirstDecision(account_id, transaction, body, event_time_ms, _ACTION_OF[action], raw[end:])
+def _decode(raw: bytes) -> Iterator[FirstDecision]:
+    position = _SEQUENCE.size
+    while position < len(raw):
+        event_time_ms, transaction, body, action, account_length, text_length = _HEAD.unpack_from(raw, position)
+        begin = position + _HEAD.size
+        middle = begin + account_length
+        position = middle + text_length
+        account_id = raw[begin:middle].decode()
+        yield FirstDecision(account_id, transaction, body, event_time_ms, _ACTION_OF[action], raw[middle:position])

@@ -1,4 +1,4 @@
-"""The desk: knows the accounts, decides on the purchases that arrive with all their stamps."""
+"""The desk: decides on the purchases that arrive with all their stamps, once each, and keeps accounts' credit."""
 
 from __future__ import annotations
 
@@ -12,22 +12,17 @@ from models.account import InvalidAccountRecord, decode_credit_limit, decode_rep
 from models.decision import Action, Decision, encode_decision
 from models.money import MoneyError, convert_minor
 from models.purchase import Purchase
-from rules.account import Account, Accounts
-from rules.anomaly import Observation, Population, Score, learn, score
-from rules.calendar import period_clock
-from rules.credit import Available
-from rules.dead_letter import CONFLICT, FOREIGN, dead_letter, dead_letter_of_route
+from rules.bundle import InvalidBundleError, unpack_bundle
+from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
 from rules.decided import Decided, FirstDecision
-from rules.entity import entity_key, transaction_hash
-from rules.fold import Headers, Output, Record
-from rules.language.compile import CompiledRuleset, Verdict
-from rules.logbook import Book, Logbook
-from rules.plan import EntityPlan
-from rules.route import CREDIT_LIMIT, PURCHASE, REPAYMENT, Route
-from rules.rulesets import Rulesets
-from rules.step import ASSESSMENTS, Arrival, read_arrival, read_purchase
-from rules.velocity import EntityLogs, FeatureValue, Subject, measure
-from rules.watermark import Watermark
+from rules.decider import Decider
+from rules.entity import transaction_hash
+from rules.fold import Headers, Output, SourceRecord
+from rules.intake import MAX_AHEAD_MS, Intake
+from rules.language.compile import CompiledRuleset
+from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Origin, Route, Stamp
+from rules.rulesets import Rulesets, reference_of
+from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_purchase
 
 DECISIONS: Final = "decisions"
 BLOCKED: Final = "decisions.blocked"
@@ -35,250 +30,150 @@ FLAGGED: Final = "decisions.flagged"
 # Broker timestamp of the purchase, for those who measure how long its decision took.
 RECEIVED_HEADER: Final = "received-ms"
 
-_POPULATION: Final = b"Q"
-_UNKNOWN = FeatureValue(None)
-# A ruleset's currency changed and it has no rate for the old one: the account's credit is unknown.
-_CREDIT_UNKNOWN: Final = "credit-unknown"
 
+class Case(NamedTuple):
+    """A purchase at the desk: as it first came in, with what its stations measured."""
 
-class Assessment(NamedTuple):
-    """All that the rules look at for one purchase."""
-
-    subject: Subject
-    values: list[FeatureValue]
-    available: Available
-    score: Score | None
-    late: bool
-    degraded: list[str]
+    ruleset: CompiledRuleset
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    origin: Origin
+    stamps: Sequence[Stamp]
 
 
 class Desk:
     """The fold over one partition of assessments."""
 
-    def __init__(self, rulesets: Rulesets, notice: Callable[[Decision | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        rulesets: Rulesets,
+        notice: Callable[[Decision | None], None] | None = None,
+        max_ahead_ms: int = MAX_AHEAD_MS,
+    ) -> None:
         """`notice` hears of each decision as it is made, and of repeats (None)."""
         self._rulesets = rulesets
         self._notice = notice
-        self._accounts = Accounts()
-        self._logbook = Logbook()
+        self._intake = Intake(max_ahead_ms)
+        self._decider = Decider()
         self._decided = Decided()
-        self._population = Population()
-        self._population_learned = False
-        self._watermark = Watermark()
+        self._takers: dict[str, Callable[[Arrival], Sequence[Output]]] = {
+            BUNDLE: self._bundle,
+            PURCHASE: self._purchase,
+            CREDIT_LIMIT: self._credit_limit,
+            REPAYMENT: self._repayment,
+        }
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records."""
-        for part in (self._accounts, self._logbook, self._decided, self._watermark):
-            part.restore(records)
-        if _POPULATION in records:
-            self._population = Population.decode(records[_POPULATION])
+        self._decider.restore(records)
+        self._decided.restore(records)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        changed: list[tuple[bytes, bytes | None]] = []
-        for part in (self._accounts, self._logbook, self._decided, self._watermark):
-            changed += part.changes()
-        if self._population_learned:
-            changed.append((_POPULATION, self._population.encode()))
-            self._population_learned = False
-        return changed
+        return [*self._decider.changes(), *self._decided.changes()]
 
-    def apply(self, record: Record) -> Sequence[Output]:
+    def flush(self) -> Sequence[Output]:
+        """The desk holds nothing back."""
+        return ()
+
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
         """Take one assessment. Raises StateNotReadyError while its ruleset has not arrived."""
         arrival = read_arrival(record, ASSESSMENTS, self._rulesets)
         if isinstance(arrival, Output):
             return [arrival]
         try:
-            if arrival.route.kind == PURCHASE:
-                return self._purchase(arrival)
-            if arrival.route.kind == CREDIT_LIMIT:
-                return self._credit_limit(arrival)
-            if arrival.route.kind == REPAYMENT:
-                return self._repayment(arrival)
-        except (InvalidAccountRecord, MoneyError) as error:
+            take = self._takers.get(arrival.route.kind)
+            if take is not None:
+                return take(arrival)
+        except (InvalidAccountRecord, InvalidBundleError, MoneyError) as error:
             return [dead_letter(record, ASSESSMENTS, FOREIGN, str(error))]
         return [dead_letter(record, ASSESSMENTS, FOREIGN, f"{arrival.route.kind!r} is no kind of record")]
 
     def _credit_limit(self, arrival: Arrival) -> Sequence[Output]:
-        limit = decode_credit_limit(arrival.record.value or b"")
-        self._accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
-        self._accounts.touch(limit.account_id)
+        limit, accounts = decode_credit_limit(arrival.record.value or b""), self._decider.accounts
+        accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
+        accounts.touch(limit.account_id)
         return []
 
     def _repayment(self, arrival: Arrival) -> Sequence[Output]:
         repayment, plan = decode_repayment(arrival.record.value or b""), arrival.ruleset.plan
         amount_minor = convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
-        credit = self._accounts.get(repayment.account_id).credit
+        accounts = self._decider.accounts
+        credit = accounts.get(repayment.account_id).credit
         if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
-            self._accounts.touch(repayment.account_id)
+            accounts.touch(repayment.account_id)
         return []
+
+    def _bundle(self, arrival: Arrival) -> Sequence[Output]:
+        """Purchases that nobody has read yet."""
+        topic, partition, *_ = arrival.route.origin
+        outputs: list[Output] = []
+        for offset, timestamp_ms, key, value, headers in unpack_bundle(arrival.record.value or b""):
+            origin = Origin(topic, partition, offset, timestamp_ms)
+            case = Case(arrival.ruleset, key, value, headers, origin, ())
+            try:
+                purchase, amount_minor = self._intake.purchase(value, timestamp_ms, arrival.ruleset.plan)
+            except RefusedError as error:
+                outputs.append(dead_letter_of(key, value, headers, origin, error.reason, error.detail))
+                continue
+            if key == purchase.account_id.encode():
+                outputs += self._answer(case, purchase, amount_minor)
+            else:
+                outputs.append(_forwarded(case, purchase.account_id))
+        return outputs
 
     def _purchase(self, arrival: Arrival) -> Sequence[Output]:
         read = read_purchase(arrival, ASSESSMENTS)
         if isinstance(read, Output):
             return [read]
-        purchase, amount_minor = read
+        record, route, headers, ruleset = arrival
+        key = record.key if route.has_account_key else route.key
+        return self._answer(Case(ruleset, key, record.value, headers, route.origin, route.stamps), *read)
+
+    def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
+        """A purchase's decision: the one that it was given before, or a new one."""
         transaction, body = transaction_hash(purchase.transaction_id), _body_hash(purchase)
         first = self._decided.find(purchase.account_id, transaction)
         if first is None:
-            return self._decide(arrival, purchase, amount_minor, transaction, body)
-        if first.body == body:
-            if self._notice is not None:
-                self._notice(None)
-            return _announced(first, arrival)
-        detail = f"transaction {purchase.transaction_id} was decided with another body: give it a new transaction_id"
-        return [dead_letter_of_route(arrival.record, arrival.route, arrival.sender_headers, CONFLICT, detail)]
-
-    def _decide(
-        self, arrival: Arrival, purchase: Purchase, amount_minor: int, transaction: bytes, body: bytes
-    ) -> Sequence[Output]:
-        ruleset, account = arrival.ruleset, self._accounts.get(purchase.account_id)
-        known = self._knows(ruleset, purchase, transaction)
-        subject = Subject(purchase, amount_minor, transaction, known)
-        assessment = self._assess(arrival, subject, account)
-        verdict = ruleset.evaluate(
-            purchase,
-            amount_minor,
-            [value.value for value in assessment.values],
-            [value.clears for value in assessment.values],
-            assessment.score.value if assessment.score is not None else None,
-            assessment.available.available_minor,
-            assessment.available.limit_minor,
-        )
-        decision = _decision(ruleset, assessment, verdict)
+            decision = self._decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps)
+            text = encode_decision(decision)
+            action = Action(decision.action)
+            first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)
+            self._decided.keep(first, self._decider.now_ms)
+        elif first.body == body:
+            decision = None
+        else:
+            detail = (
+                f"transaction {purchase.transaction_id} was decided with another body: give it a new transaction_id"
+            )
+            return [dead_letter_of(case.key, case.value, case.headers, case.origin, CONFLICT, detail)]
         if self._notice is not None:
             self._notice(decision)
-        if not known:
-            self._learn(ruleset, account, assessment, verdict.action)
-        first = FirstDecision(
-            purchase.account_id,
-            transaction,
-            body,
-            purchase.event_time,
-            verdict.action,
-            encode_decision(decision),
-        )
-        self._decided.keep(first, self._watermark.latest_ms)
-        self._logbook.sweep(self._watermark.latest_ms)
-        return _announced(first, arrival)
-
-    def _knows(self, ruleset: CompiledRuleset, purchase: Purchase, transaction: bytes) -> bool:
-        """Whether the account's logs hold this transaction, though its decision is no longer kept."""
-        for plan in ruleset.plan.desk:
-            key = entity_key(plan.entity, purchase)
-            if key is not None:
-                knows = self._logbook.knows
-                return knows(key, transaction) or knows(key, transaction, Book.DECLINED)
-        return False
-
-    def _assess(self, arrival: Arrival, subject: Subject, account: Account) -> Assessment:
-        ruleset, purchase = arrival.ruleset, subject.purchase
-        plan, degraded = ruleset.plan, list[str]()
-        values: list[FeatureValue] = []
-        for entity in plan.desk:
-            values += self._measured(ruleset, entity, subject)
-        stamps = dict(arrival.route.stamps)
-        for entity in plan.stations:
-            stamp = stamps.get(",".join(entity.entity))
-            values += (
-                [FeatureValue(value, tuple(clears)) for value, clears in stamp]
-                if stamp
-                else [_UNKNOWN] * len(entity.features)
-            )
-        try:
-            available = account.credit.available(plan.currency, plan.rates)
-        except MoneyError:
-            available = Available(None, None)
-            degraded.append(_CREDIT_UNKNOWN)
-        unusual = None
-        if plan.uses_anomaly:
-            unusual = score(account.profile, self._population, _observed(ruleset, subject))
-        late = purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
-        return Assessment(subject, values, available, unusual, late, degraded)
-
-    def _measured(self, ruleset: CompiledRuleset, plan: EntityPlan, subject: Subject) -> list[FeatureValue]:
-        key = entity_key(plan.entity, subject.purchase)
-        if key is None:
-            return [_UNKNOWN] * len(plan.features)
-        time_ms = subject.purchase.event_time
-        logs = EntityLogs(
-            self._logbook.prepare(ruleset.plan, plan, key, time_ms),
-            self._logbook.prepare(ruleset.plan, plan, key, time_ms, Book.DECLINED),
-        )
-        return measure(plan, logs, subject, period_clock(ruleset.plan.time_zone))
-
-    def _learn(self, ruleset: CompiledRuleset, account: Account, assessment: Assessment, action: Action) -> None:
-        """Enter the purchase where its outcome belongs; only now that it is decided."""
-        subject = assessment.subject
-        purchase, plan = subject.purchase, ruleset.plan
-        book = Book.DECLINED if action is Action.BLOCK else Book.APPROVED
-        for entity in plan.desk:
-            key = entity_key(entity.entity, purchase)
-            if key is not None:
-                self._logbook.enter(plan, entity, key, subject, book)
-        if action is not Action.BLOCK and _CREDIT_UNKNOWN not in assessment.degraded:
-            account.credit.use(subject.amount_minor, plan.currency, plan.rates)
-        account.latest_ms = max(account.latest_ms, purchase.event_time)
-        self._accounts.touch(purchase.account_id)
-        if assessment.score is not None:
-            learn(account.profile, self._population, _observed(ruleset, subject), assessment.score)
-            self._accounts.learned(purchase.account_id)
-            self._population_learned = True
-        self._watermark.advance(purchase.event_time)
+        return _announced(first, case)
 
 
-def _observed(ruleset: CompiledRuleset, subject: Subject) -> Observation:
-    purchase = subject.purchase
-    local = period_clock(ruleset.plan.time_zone).local(purchase.event_time)
-    return Observation(
-        purchase.event_time,
-        subject.amount_minor,
-        local.hour + local.minute / 60,
-        purchase.merchant_id,
-        purchase.mcc,
-        purchase.country,
-        purchase.device_id,
-    )
+def _forwarded(case: Case, account_id: str) -> Output:
+    """A purchase whose key is not its account's, on its way to the desk that has the account."""
+    route = Route(PURCHASE, reference_of(case.ruleset), case.origin, case.key, has_account_key=False)
+    return onward(account_id, case.value, case.headers, route)
 
 
-def _decision(ruleset: CompiledRuleset, assessment: Assessment, verdict: Verdict) -> Decision:
-    purchase, unusual = assessment.subject.purchase, assessment.score
-    return Decision(
-        transaction_id=purchase.transaction_id,
-        account_id=purchase.account_id,
-        action=verdict.action,
-        reasons=verdict.reasons,
-        shadow=verdict.shadow,
-        anomaly=unusual.value if unusual is not None else None,
-        contributions=list(unusual.contributions) if unusual is not None else [],
-        features={
-            feature.name: value.value for feature, value in zip(ruleset.plan.features, assessment.values, strict=True)
-        },
-        ruleset=ruleset.id,
-        ruleset_version=ruleset.version,
-        amount=purchase.amount,
-        currency=purchase.currency,
-        event_time=purchase.event_time,
-        late=assessment.late,
-        degraded=assessment.degraded,
-    )
-
-
-def _announced(first: FirstDecision, arrival: Arrival) -> Sequence[Output]:
+def _announced(first: FirstDecision, case: Case) -> Sequence[Output]:
     """A decision, on every topic that it belongs to."""
     key = first.account_id.encode()
-    headers: Headers = (
-        *arrival.sender_headers,
-        (RECEIVED_HEADER, str(_received_ms(arrival.route)).encode()),
-    )
-    topics = [DECISIONS]
-    if first.action is not Action.APPROVE:
-        topics.append(BLOCKED if first.action is Action.BLOCK else FLAGGED)
-    return [Output(topic, key, first.text, headers) for topic in topics]
+    headers: Headers = (*case.headers, (RECEIVED_HEADER, b"%d" % case.origin.timestamp_ms))
+    announced = Output(DECISIONS, key, first.text, headers)
+    if first.action is Action.APPROVE:
+        return (announced,)
+    return announced, announced._replace(topic=BLOCKED if first.action is Action.BLOCK else FLAGGED)
 
 
-def _received_ms(route: Route) -> int:
-    return route.origin[3]
+def received_ms_of(headers: Sequence[tuple[str, bytes]]) -> int:
+    """The broker's timestamp of the purchase that a decision with these headers is on, epoch milliseconds."""
+    name, received = headers[-1]
+    assert name == RECEIVED_HEADER, "a decision's own header is its last"
+    return int(received)
 
 
 def _body_hash(purchase: Purchase) -> bytes:
@@ -286,5 +181,6 @@ def _body_hash(purchase: Purchase) -> bytes:
     fields = vars(purchase)
     if purchase.attributes:
         fields = {**fields, "attributes": sorted(purchase.attributes.items())}
-    text = orjson.dumps(fields, default=vars)
-    return blake2b(text, digest_size=8).digest()
+    if purchase.location is not None or purchase.instalments is not None:
+        fields = {name: getattr(value, "__dict__", value) for name, value in fields.items()}
+    return blake2b(orjson.dumps(fields), digest_size=8).digest()

@@ -13,11 +13,31 @@ from typing import NamedTuple, Protocol
 Headers = tuple[tuple[str, bytes], ...]
 
 
+class SourceRecord(Protocol):
+    """A record as it was read from a partition, named as Kafka's clients name its parts.
+
+    `timestamp` is the broker's, epoch milliseconds.
+    """
+
+    @property
+    def offset(self) -> int: ...  # noqa: D102  # named by the class
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+
+
 class Record(NamedTuple):
-    """One record as it was read from a partition; `timestamp_ms` is the broker's."""
+    """A source record that comes from elsewhere than a Kafka client."""
 
     offset: int
-    timestamp_ms: int
+    timestamp: int
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
@@ -45,8 +65,12 @@ class Fold(Protocol):
         """Replace the whole state by these state records, as `changes` once gave them."""
         ...
 
-    def apply(self, record: Record) -> Sequence[Output]:
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
         """Take the next record; a record that can't be used becomes a dead letter, never an exception."""
+        ...
+
+    def flush(self) -> Sequence[Output]:
+        """What was held back, to be written together; asked for at the end of each run."""
         ...
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from rules.chunk import Chunk, decode_chunk, encode_rows
+from rules.chunk import Chunk, decode_chunk, encode_chunk, encode_rows, single_layout
 from rules.entity import value_hash
 from rules.velocity import Subject
 from rules.windows import Row, WindowLog
 
-CHUNK_ROWS = 16
+CHUNK_ROWS: Final = 16
 
 
 class KeptLog:
     """One entity's log with the chunks that its rows lie in, and which of them have changed."""
 
-    __slots__ = ("_dirty", "_ids", "_lengths", "keep_ms", "log")
+    __slots__ = ("_dirty", "_ids", "_lengths", "_tail", "keep_ms", "log")
 
     def __init__(self) -> None:
         self.log = WindowLog()
@@ -25,6 +26,8 @@ class KeptLog:
         self._ids: list[int] = []
         self._lengths: list[int] = []
         self._dirty: set[int] = set()
+        # The last chunk's rows as bytes, while rows come in order and none is merged; else None.
+        self._tail: bytearray | None = None
 
     @property
     def last_ms(self) -> int:
@@ -33,18 +36,40 @@ class KeptLog:
 
     def enter(self, subject: Subject, fields: Sequence[str], max_rows: int) -> Sequence[bytes]:
         """Enter a purchase once. Returns the transactions whose own rows were merged away by that."""
-        log = self.log
-        for field in fields:
-            if field not in log.columns:
-                log.add_column(field)
-                self._dirty.update(self._ids)
-        values = {field: value_hash(subject.purchase, field) for field in log.columns}
-        first_seen_ms = log.first_seen_ms
-        index = log.insert(subject.purchase.event_time, subject.amount_minor, subject.transaction, values)
+        log, ids, lengths = self.log, self._ids, self._lengths
+        if len(fields) > len(log.columns) or not log.columns.keys() >= set(fields):
+            self._add_columns(fields)
+        purchase, amount_minor, transaction, _ = subject
+        time_ms, values = purchase.event_time, [value_hash(purchase, field) for field in log.columns]
+        first_seen_ms, rows = log.first_seen_ms, len(log.times)
+        index = log.insert(time_ms, amount_minor, transaction, values)
         if log.first_seen_ms != first_seen_ms:
+            self._dirty.update(ids)
+        if index < rows:
+            self._tail = None
+            self._place(index)
+            return self._merge(max_rows) if rows >= max_rows else ()
+        if not ids or lengths[-1] >= CHUNK_ROWS:
+            self._add_chunk(len(ids), 0)
+            self._tail = bytearray()
+        lengths[-1] += 1
+        self._dirty.add(ids[-1])
+        if self._tail is not None:
+            self._tail += single_layout(len(values)).pack(time_ms, amount_minor, *values, transaction)
+        return self._merge(max_rows) if rows >= max_rows else ()
+
+    def _add_columns(self, fields: Sequence[str]) -> None:
+        for field in fields:
+            if field not in self.log.columns:
+                self.log.add_column(field)
+                self._dirty.update(self._ids)
+                self._tail = None
+
+    def keep_for(self, keep_ms: int) -> None:
+        """Say how long the log is worth keeping after its newest row."""
+        if keep_ms != self.keep_ms:
+            self.keep_ms = keep_ms
             self._dirty.update(self._ids)
-        self._place(index)
-        return self._merge(max_rows) if len(log) > max_rows else ()
 
     def expire(self, until_ms: int) -> bool:
         """Forget chunks whose rows are all as old as `until_ms`; returns whether there were any."""
@@ -63,10 +88,7 @@ class KeptLog:
         return chunks
 
     def _place(self, index: int) -> None:
-        """Count a new row at `index` into its chunk."""
-        if index == len(self.log) - 1 and (not self._ids or self._lengths[-1] >= CHUNK_ROWS):
-            self._dirty.add(self._add_chunk(len(self._ids), 1))
-            return
+        """Count a row that came out of order, at `index`, into its chunk."""
         chunk, begin = len(self._ids) - 1, len(self.log) - 1 - self._lengths[-1]
         while index < begin:
             chunk -= 1
@@ -92,20 +114,28 @@ class KeptLog:
         self._lengths = [min(CHUNK_ROWS, rows - begin) for begin in range(0, rows, CHUNK_ROWS)]
         self._ids = list(range(len(self._lengths)))
         self._dirty.update(self._ids)
+        self._tail = None
         return [transaction for index, transaction in enumerate(before) if index not in kept]
 
     def changes(self) -> list[tuple[int, bytes | None]]:
         """Chunks changed since the last call, by id; None for those that are gone."""
+        dirty, ids = self._dirty, self._ids
+        if len(dirty) == 1 and ids and self._tail is not None and ids[-1] in dirty:
+            self._dirty = set()
+            return [(ids[-1], encode_chunk(0, self._lengths[-1], self.log, self.keep_ms, self._tail))]
         begins: dict[int, tuple[int, int]] = {}
         begin = 0
-        for chunk, length in zip(self._ids, self._lengths, strict=True):
+        for chunk, length in zip(ids, self._lengths, strict=True):
             begins[chunk] = (begin, length)
             begin += length
-        dirty, self._dirty = sorted(self._dirty), set()
-        return [(chunk, self._encode(*begins[chunk]) if chunk in begins else None) for chunk in dirty]
+        self._dirty = set()
+        return [(chunk, self._encode(*begins[chunk]) if chunk in begins else None) for chunk in sorted(dirty)]
 
     def _encode(self, begin: int, length: int) -> bytes:
-        return encode_rows(self.log, begin, begin + length, self.keep_ms)
+        flags, rows = encode_rows(self.log, begin, begin + length)
+        if not flags and begin + length == len(self.log):
+            self._tail = bytearray(rows)
+        return encode_chunk(flags, length, self.log, self.keep_ms, rows)
 
     @classmethod
     def restored(cls, chunks: Mapping[int, bytes]) -> KeptLog:
@@ -126,7 +156,7 @@ class KeptLog:
             log.add_column(field)
         for chunk in chunks:
             for row in chunk.rows:
-                log.insert_row(len(log), row, dict(zip(chunk.fields, row.values, strict=True)))
+                log.insert_row(len(log), row, row.values)
 
 
 def _order(row: Row) -> tuple[int, bytes]:

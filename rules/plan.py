@@ -133,3 +133,8 @@ class RulesetPlan:
     def features(self) -> tuple[Feature, ...]:
         """All features, desk entities first: the order of the values that rules are evaluated on."""
         return tuple(feature for plan in (*self.desk, *self.stations) for feature in plan.features)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of all features, in the same order."""
+        return tuple(feature.name for feature in self.features)

@@ -1,4 +1,4 @@
-"""What rides beside a purchase on its way: where it came from, which ruleset decides, where it goes, its stamps.
+"""What rides beside a record on its way: where it came from, which ruleset decides, where it goes, its stamps.
 
 It is one header, the last of the record's; the headers before it are the sender's own and travel unchanged.
 """
@@ -11,17 +11,28 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from rules.fold import Headers, Record
+from rules.fold import Headers, SourceRecord
 from rules.velocity import FeatureValue
 
 ROUTE_HEADER: Final = "stopbank-route"
 PURCHASE: Final = "purchase"
+# Purchases that need no station, many in one record: see rules/bundle.py.
+BUNDLE: Final = "bundle"
 CREDIT_LIMIT: Final = "credit-limit"
 REPAYMENT: Final = "repayment"
 
 
 class InvalidRouteError(ValueError):
     """A record on an internal topic that Stopbank did not send there."""
+
+
+class Origin(NamedTuple):
+    """Where a record came in, and the broker's timestamp there."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
 
 
 # An entity's fields, comma-separated, and what its station measured: (value, clears) for each feature.
@@ -36,14 +47,13 @@ def stamp_of(entity: tuple[str, ...], values: Sequence[FeatureValue]) -> Stamp:
 class Route(NamedTuple):
     """The way of a record.
 
-    `origin` is (topic, partition, offset, broker timestamp in ms) of the record as it came in, `key` its key
-    where that is not the account's id. `stops` holds the entity keys still to visit, `stamps` the values that
-    the stations measured, by entity, in the plan's order.
+    `key` is the record's own where that is not the account's id. `stops` holds the entity keys still to
+    visit, `stamps` the values that the stations measured, by entity, in the plan's order.
     """
 
     kind: str
     ruleset: str
-    origin: tuple[str, int, int, int]
+    origin: Origin
     key: bytes | None
     has_account_key: bool
     stops: tuple[str, ...] = ()
@@ -54,12 +64,12 @@ def with_route(headers: Headers, route: Route) -> Headers:
     """The sender's headers and, behind them, the route."""
     key = b64encode(route.key).decode() if route.key is not None else None
     text = orjson.dumps(
-        [route.kind, route.ruleset, route.origin, key, route.has_account_key, route.stops, route.stamps]
+        [route.kind, route.ruleset, tuple(route.origin), key, route.has_account_key, route.stops, route.stamps]
     )
     return (*headers, (ROUTE_HEADER, text))
 
 
-def read_route(record: Record) -> tuple[Route, Headers]:
+def read_route(record: SourceRecord) -> tuple[Route, Headers]:
     """The route of a record and the sender's headers. Raises InvalidRouteError."""
     if not record.headers or record.headers[-1][0] != ROUTE_HEADER:
         raise InvalidRouteError(f"the last header is not {ROUTE_HEADER}")
@@ -68,7 +78,7 @@ def read_route(record: Record) -> tuple[Route, Headers]:
         route = Route(
             kind,
             ruleset,
-            tuple(origin),
+            Origin(*origin),
             b64decode(key) if key is not None else None,
             has_account_key,
             tuple(stops),
@@ -76,4 +86,4 @@ def read_route(record: Record) -> tuple[Route, Headers]:
         )
     except (ValueError, TypeError) as error:
         raise InvalidRouteError(f"{ROUTE_HEADER} can't be read: {error}") from None
-    return route, record.headers[:-1]
+    return route, tuple(record.headers[:-1])

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
-from models.money import MoneyError, convert_minor
-from models.purchase import InvalidPurchase, decode_purchase
-from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, dead_letter
-from rules.fold import Output, Record
+from rules.bundle import pack_bundle
+from rules.dead_letter import RefusedError, dead_letter
+from rules.fold import Output, SourceRecord
+from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
-from rules.route import CREDIT_LIMIT, PURCHASE, REPAYMENT, Route
+from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Origin, Route, with_route
 from rules.rulesets import Rulesets, reference_of
-from rules.step import amount_in, itinerary, onward
+from rules.step import ASSESSMENTS, itinerary, onward
 
 PURCHASES: Final = "purchases"
 ACCOUNTS: Final = "accounts"
 REPAYMENTS: Final = "repayments"
 
 KINDS: Final = {PURCHASES: PURCHASE, ACCOUNTS: CREDIT_LIMIT, REPAYMENTS: REPAYMENT}
-# A purchase may be dated this far after the broker's timestamp: clocks differ.
-MAX_AHEAD_MS: Final = 5 * 60 * 1000
-MAX_RECORD_BYTES: Final = 64 * 1024
+# Beyond this a bundle is closed: a record should stay small beside what a batch may hold.
+MAX_BUNDLE_BYTES: Final = 96 * 1024
 
 
 class Router:
-    """The step on one of the incoming topics."""
+    """The step on one of the incoming topics.
 
-    def __init__(self, topic: str, rulesets: Rulesets, max_ahead_ms: int = MAX_AHEAD_MS) -> None:
+    `partition_of` tells the partition of assessments in which records with a key lie. Under a ruleset without
+    stations a purchase that has a key is not even read here: it is bundled for the desk of its key, and read
+    there.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        rulesets: Rulesets,
+        partition_of: Callable[[bytes], int],
+        max_ahead_ms: int = MAX_AHEAD_MS,
+    ) -> None:
         self._topic = topic
         self._rulesets = rulesets
-        self._max_ahead_ms = max_ahead_ms
+        self._partition_of = partition_of
+        self._intake = Intake(max_ahead_ms)
+        # What is held back until the run ends: by partition of assessments, all under one ruleset.
+        self._bundles: defaultdict[int, list[SourceRecord]] = defaultdict(list)
+        self._sizes_bytes: defaultdict[int, int] = defaultdict(int)
+        self._bundled_under = ""
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """A router has nothing to restore."""
@@ -40,57 +55,57 @@ class Router:
         """A router's state never changes."""
         return []
 
-    def apply(self, record: Record) -> Sequence[Output]:
-        """One record onward, or a dead letter. Raises StateNotReadyError while there is no ruleset."""
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
+        """One record onward, now or with the bundle, or a dead letter. Raises StateNotReadyError without a ruleset."""
         ruleset = self._rulesets.in_force()
-        size = len(record.value or b"")
-        if size > MAX_RECORD_BYTES:
-            return [self._refused(record, OVERSIZED, f"{size} bytes, at most {MAX_RECORD_BYTES} are read: send less")]
         try:
+            self._intake.verify_size(record.value)
+            if self._topic == PURCHASES and record.key and not ruleset.plan.stations:
+                return self._bundle(record.key, record, ruleset)
             return [self._routed(record, ruleset)]
-        except (InvalidPurchase, InvalidAccountRecord) as error:
-            return [self._refused(record, MALFORMED, str(error))]
-        except _FutureError as error:
-            return [self._refused(record, FUTURE, str(error))]
-        except MoneyError as error:
-            return [self._refused(record, NO_RATE, str(error))]
+        except RefusedError as error:
+            return [dead_letter(record, self._topic, error.reason, error.detail)]
 
-    def _routed(self, record: Record, ruleset: CompiledRuleset) -> Output:
-        value, plan = record.value or b"", ruleset.plan
+    def flush(self) -> list[Output]:
+        """The bundles."""
+        bundles, self._bundles = self._bundles, defaultdict(list)
+        self._sizes_bytes.clear()
+        return [self._closed(records) for records in bundles.values()]
+
+    def _bundle(self, key: bytes, record: SourceRecord, ruleset: CompiledRuleset) -> Sequence[Output]:
+        reference = reference_of(ruleset)
+        partition, size_bytes = self._partition_of(key), len(record.value or b"")
+        closed: Sequence[Output] = ()
+        if reference != self._bundled_under or self._sizes_bytes[partition] + size_bytes > MAX_BUNDLE_BYTES:
+            closed = self.flush()
+            self._bundled_under = reference
+        self._bundles[partition].append(record)
+        self._sizes_bytes[partition] += size_bytes
+        return closed
+
+    def _closed(self, records: Sequence[SourceRecord]) -> Output:
+        first = records[0]
+        origin = Origin(self._topic, first.partition, first.offset, first.timestamp)
+        route = Route(BUNDLE, self._bundled_under, origin, None, has_account_key=False)
+        return Output(ASSESSMENTS, first.key, pack_bundle(records), with_route((), route))
+
+    def _routed(self, record: SourceRecord, ruleset: CompiledRuleset) -> Output:
+        plan = ruleset.plan
         stops: tuple[str, ...] = ()
         if self._topic == PURCHASES:
-            purchase = decode_purchase(value)
-            account_id, event_time_ms = purchase.account_id, purchase.event_time
-            amount_in(plan, purchase)
-            stops = itinerary(plan, purchase)
+            purchase, _ = self._intake.purchase(record.value, record.timestamp, plan)
+            account_id, stops = purchase.account_id, itinerary(plan, purchase)
         elif self._topic == ACCOUNTS:
-            limit = decode_credit_limit(value)
-            account_id, event_time_ms = limit.account_id, limit.event_time
-            convert_minor(limit.credit_limit, limit.currency, plan.currency, plan.rates)
+            account_id = self._intake.credit_limit(record, plan).account_id
         else:
-            repayment = decode_repayment(value)
-            account_id, event_time_ms = repayment.account_id, repayment.event_time
-            convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
-        ahead_ms = event_time_ms - record.timestamp_ms
-        if ahead_ms > self._max_ahead_ms:
-            raise _FutureError(
-                f"event_time is {ahead_ms} ms after the broker's timestamp, at most {self._max_ahead_ms} are "
-                "allowed: check the sender's clock, and that event_time is in milliseconds"
-            )
+            account_id = self._intake.repayment(record, plan).account_id
         has_account_key = record.key == account_id.encode()
         route = Route(
             KINDS[self._topic],
             reference_of(ruleset),
-            (self._topic, record.partition, record.offset, record.timestamp_ms),
+            Origin(self._topic, record.partition, record.offset, record.timestamp),
             None if has_account_key else record.key,
             has_account_key,
             stops,
         )
-        return onward(account_id, record.value, record.headers, route)
-
-    def _refused(self, record: Record, reason: str, detail: str) -> Output:
-        return dead_letter(record, self._topic, reason, detail)
-
-
-class _FutureError(ValueError):
-    """An event time too far after the broker's timestamp."""
+        return onward(account_id, record.value, tuple(record.headers), route)

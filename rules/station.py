@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from rules.calendar import period_clock
 from rules.dead_letter import FOREIGN, dead_letter
 from rules.entity import entity_of, transaction_hash
-from rules.fold import Output, Record
+from rules.fold import Output, SourceRecord
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import stamp_of
 from rules.rulesets import Rulesets
 from rules.step import SIGHTINGS, Arrival, onward, read_arrival, read_purchase
-from rules.velocity import EntityLogs, Subject, measure
+from rules.velocity import Subject, measure
 from rules.watermark import Watermark
 
 
@@ -34,7 +34,11 @@ class Station:
         """The chunks of logs that changed."""
         return [*self._logbook.changes(), *self._watermark.changes()]
 
-    def apply(self, record: Record) -> Sequence[Output]:
+    def flush(self) -> Sequence[Output]:
+        """A station holds nothing back."""
+        return ()
+
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
         """Take one sighting. Raises StateNotReadyError while its ruleset has not arrived."""
         arrival = read_arrival(record, SIGHTINGS, self._rulesets)
         return [arrival if isinstance(arrival, Output) else self._visited(arrival)]
@@ -49,10 +53,11 @@ class Station:
         if plan is None:
             return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here")
         stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
-        log = self._logbook.prepare(ruleset, plan, stop, purchase.event_time)
-        known = self._logbook.knows(stop, transaction)
+        books = self._logbook.find(stop, self._watermark.latest_ms)
+        known = self._logbook.knows(stop, books, transaction)
+        logs = self._logbook.logs(ruleset, plan, stop, books, purchase.event_time)
         subject = Subject(purchase, amount_minor, transaction, known)
-        values = measure(plan, EntityLogs(log), subject, period_clock(ruleset.time_zone))
+        values = measure(plan, logs, subject, period_clock(ruleset.time_zone))
         if not known:
             self._logbook.enter(ruleset, plan, stop, subject)
         self._watermark.advance(purchase.event_time)

@@ -1,4 +1,4 @@
-"""What station and desk have in common: a purchase that arrives with its route, and where it goes next."""
+"""What station and desk have in common: a record that arrives with its route, and where it goes next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.money import MoneyError, convert_minor
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.dead_letter import FOREIGN, dead_letter
 from rules.entity import entity_key
-from rules.fold import Headers, Output, Record
+from rules.fold import Headers, Output, SourceRecord
 from rules.language.compile import CompiledRuleset
 from rules.plan import RulesetPlan
 from rules.route import InvalidRouteError, Route, read_route, with_route
@@ -21,13 +21,13 @@ ASSESSMENTS: Final = "assessments"
 class Arrival(NamedTuple):
     """A record with its route, read from an internal topic."""
 
-    record: Record
+    record: SourceRecord
     route: Route
     sender_headers: Headers
     ruleset: CompiledRuleset
 
 
-def read_arrival(record: Record, topic: str, rulesets: Rulesets) -> Arrival | Output:
+def read_arrival(record: SourceRecord, topic: str, rulesets: Rulesets) -> Arrival | Output:
     """Read a record's route, or say in a dead letter why not.
 
     Raises StateNotReadyError while the ruleset that the route names has not arrived.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ from rules.entity import value_hash
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome, Trailing, Window
 from rules.windows import WindowLog
 
+# Sums beyond this read as this: the largest number that JSON readers take for an integer of 64 bits.
+MAX_SUM_MINOR: Final = 2**63 - 1
 # Before any event time.
 _ALWAYS_MS: Final = -1
 
@@ -51,9 +54,10 @@ class Slice(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A feature, the number of the slice that it looks at, and the lowest threshold of its clearings."""
+    """A feature, its aggregate, the number of the slice that it looks at, and the lowest threshold of its clearings."""
 
     feature: Feature
+    aggregate: Aggregate
     slice_number: int
     lowest: int | None
 
@@ -72,6 +76,7 @@ def program_of(plan: EntityPlan) -> Program:
     probes = tuple(
         Probe(
             feature,
+            feature.aggregate,
             numbers.setdefault(Slice(feature.outcome, feature.window), len(numbers)),
             min((clearing.threshold for clearing in feature.clearings), default=None),
         )
@@ -80,63 +85,87 @@ def program_of(plan: EntityPlan) -> Program:
     return Program(tuple(numbers), probes)
 
 
-class Cut(NamedTuple):
-    """A slice of one purchase's moment: rows [first, end) of each log, and whether the subject counts beside them."""
-
-    spans: Sequence[tuple[WindowLog, int, int]]
-    counts_subject: bool
+# A log's rows [first, end).
+Span = tuple[WindowLog, int, int]
+# A slice at one purchase's moment: the rows of each log, and 1 if the subject counts beside them, else 0.
+Cut = tuple[Sequence[Span], int]
 
 
 def measure(plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[FeatureValue]:
-    """The values of a plan's features, in its order."""
+    """The values of a plan's features, in its order, with what clears them."""
     program = program_of(plan)
-    cuts = [_cut(part, logs, subject, clock) for part in program.slices]
-    values: list[FeatureValue] = []
-    for feature, number, lowest in program.probes:
-        cut = cuts[number]
-        value = _value(feature, cut, subject, plan.horizon_ms)
-        if lowest is not None and value is not None and value >= lowest:
-            values.append(FeatureValue(value, _clears(feature, value, cut, subject, clock)))
+    cuts = cuts_of(program, logs, subject, clock)
+    values = values_of(plan, program, cuts, subject)
+    return [
+        FeatureValue(value, clears_of(probe, value, cuts, subject, clock))
+        for probe, value in zip(program.probes, values, strict=True)
+    ]
+
+
+def cuts_of(program: Program, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[Cut]:
+    """Each of the program's slices, cut out of the logs."""
+    (approved, declined), time_ms, own = logs, subject.purchase.event_time, 0 if subject.known else 1
+    end = _end(approved, time_ms)
+    declined_end = _end(declined, time_ms) if declined is not None else 0
+    cuts: list[Cut] = []
+    for outcome, window in program.slices:
+        if window is None:
+            after_ms = _ALWAYS_MS
+        elif isinstance(window, Trailing):
+            after_ms = time_ms - window.length_ms
         else:
-            values.append(_bare(feature, value))
+            after_ms = clock.bounds_ms(window.period, time_ms)[0] - 1
+        if outcome is _DECLINED:
+            counted = () if declined is None else ((declined, _first(declined, after_ms, declined_end), declined_end),)
+            cuts.append((counted, 0))
+            continue
+        spans: tuple[Span, ...] = ((approved, _first(approved, after_ms, end), end),)
+        if outcome is None and declined is not None and declined.times:
+            spans = (*spans, (declined, _first(declined, after_ms, declined_end), declined_end))
+        cuts.append((spans, own))
+    return cuts
+
+
+_DECLINED: Final = Outcome.DECLINED
+
+
+def _end(log: WindowLog, time_ms: int) -> int:
+    times = log.times
+    return len(times) if not times or times[-1] <= time_ms else bisect_right(times, time_ms)
+
+
+def _first(log: WindowLog, after_ms: int, end: int) -> int:
+    times = log.times
+    return bisect_right(times, after_ms, 0, end) if end and times[0] <= after_ms else 0
+
+
+def values_of(plan: EntityPlan, program: Program, cuts: Sequence[Cut], subject: Subject) -> list[int | None]:
+    """The values of a plan's features, in its order."""
+    values: list[int | None] = []
+    for feature, aggregate, number, _ in program.probes:
+        spans, own = cuts[number]
+        if aggregate is _COUNT:
+            value = own
+            for log, first, end in spans:
+                value += log.counts[end] - log.counts[first]
+        elif aggregate is _SUM:
+            value = subject.amount_minor if own else 0
+            for log, first, end in spans:
+                value += log.sums[end] - log.sums[first]
+            if value > MAX_SUM_MINOR:
+                value = MAX_SUM_MINOR
+        else:
+            value = _other(feature, cuts[number], subject, plan.horizon_ms)
+        values.append(value)
     return values
 
 
-def _bare(feature: Feature, value: int | None) -> FeatureValue:
-    """A value none of whose clearings holds."""
-    return FeatureValue(value, (None,) * len(feature.clearings) if value is not None else ())
+_COUNT: Final = Aggregate.COUNT
+_SUM: Final = Aggregate.SUM
 
 
-def _cut(part: Slice, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> Cut:
-    outcome, window = part
-    time_ms = subject.purchase.event_time
-    if window is None:
-        after_ms = _ALWAYS_MS
-    elif isinstance(window, Trailing):
-        after_ms = time_ms - window.length_ms
-    else:
-        after_ms = clock.bounds_ms(window.period, time_ms)[0] - 1
-    approved, declined = logs
-    if outcome is Outcome.DECLINED:
-        return Cut([(declined, *declined.span(after_ms, time_ms))] if declined is not None else (), False)
-    spans = [(approved, *approved.span(after_ms, time_ms))]
-    if outcome is None and declined is not None and declined.times:
-        spans.append((declined, *declined.span(after_ms, time_ms)))
-    return Cut(spans, not subject.known)
-
-
-def _value(feature: Feature, cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
-    aggregate, (spans, own) = feature.aggregate, cut
-    if aggregate is Aggregate.COUNT:
-        count = 1 if own else 0
-        for log, first, end in spans:
-            count += log.counts[end] - log.counts[first]
-        return count
-    if aggregate is Aggregate.SUM:
-        total = subject.amount_minor if own else 0
-        for log, first, end in spans:
-            total += log.sums[end] - log.sums[first]
-        return total
+def _other(feature: Feature, cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
+    aggregate = feature.aggregate
     if aggregate is Aggregate.DISTINCT:
         return _distinct(feature, cut, subject)
     if aggregate is Aggregate.SINCE:
@@ -168,8 +197,9 @@ def _half_even(total: int, count: int) -> int:
 def _distinct(feature: Feature, cut: Cut, subject: Subject) -> int:
     field = feature.field
     assert field is not None, "distinct counts a field"
-    values: set[int] = {value_hash(subject.purchase, field)} if cut.counts_subject else set()
-    for log, first, end in cut.spans:
+    spans, own = cut
+    values: set[int] = {value_hash(subject.purchase, field)} if own else set()
+    for log, first, end in spans:
         column = log.columns.get(field)
         if column is not None and first < end:
             values.update(column[first:end])
@@ -177,9 +207,16 @@ def _distinct(feature: Feature, cut: Cut, subject: Subject) -> int:
     return len(values)
 
 
-def _clears(feature: Feature, value: int, cut: Cut, subject: Subject, clock: PeriodClock) -> tuple[int | None, ...]:
-    """For each clearing that holds, when it ends to; None for the others."""
-    retry, logs = retry_of(feature, subject), [log for log, _, _ in cut.spans]
+def clears_of(
+    probe: Probe, value: int | None, cuts: Sequence[Cut], subject: Subject, clock: PeriodClock
+) -> tuple[int | None, ...]:
+    """For each of a feature's clearings, when the comparison ends to hold; None where it does not hold."""
+    feature, lowest = probe.feature, probe.lowest
+    if value is None:
+        return ()
+    if lowest is None or value < lowest:
+        return (None,) * len(feature.clearings)
+    retry, logs = retry_of(feature, subject), [log for log, _, _ in cuts[probe.slice_number][0]]
     return tuple(
         clears_at(feature, clearing, logs, retry, clock)
         if value > clearing.threshold or (value == clearing.threshold and clearing.op == ">=")
@@ -202,7 +239,7 @@ def retry_of(feature: Feature, subject: Subject) -> Retry:
 def _since(cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
     """Milliseconds since the last other purchase not later than this one, if the horizon reaches it."""
     time_ms, last_ms = subject.purchase.event_time, None
-    for log, _, end in cut.spans:
+    for log, _, end in cut[0]:
         index = end - 1
         if subject.known and index >= 0 and log.transaction(index) == subject.transaction:
             index -= 1
@@ -212,5 +249,5 @@ def _since(cut: Cut, subject: Subject, horizon_ms: int) -> int | None:
 
 
 def _age(cut: Cut, time_ms: int) -> int:
-    starts = [log.first_seen_ms for log, _, _ in cut.spans if log.first_seen_ms is not None and len(log)]
+    starts = [log.first_seen_ms for log, _, _ in cut[0] if log.first_seen_ms is not None and len(log)]
     return max(0, time_ms - min(starts, default=time_ms))

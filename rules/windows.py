@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
@@ -64,25 +64,38 @@ class WindowLog:
         """Begin to keep a field for distinct counts; purchases before that count as lacking it."""
         self.columns[field] = array("q", bytes(_HASH_BYTES * len(self.times)))
 
-    def insert(self, time_ms: int, amount_minor: int, transaction: bytes, values: Mapping[str, int]) -> int:
-        """Enter a purchase; returns its index. `values` has a hash for each column."""
+    def insert(self, time_ms: int, amount_minor: int, transaction: bytes, values: Sequence[int]) -> int:
+        """Enter a purchase; returns its index. `values` has a hash for each column, in their order."""
         times = self.times
-        if not times or (self.first_seen_ms is not None and time_ms < self.first_seen_ms):
+        index = len(times)
+        if not index or (self.first_seen_ms is not None and time_ms < self.first_seen_ms):
             self.first_seen_ms = time_ms
-        index = bisect_right(times, time_ms)
-        while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
-            index -= 1
-        self.insert_row(index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values)
+        if index and times[-1] >= time_ms:
+            index = bisect_right(times, time_ms)
+            while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
+                index -= 1
+        if index < len(times):
+            self.insert_row(index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values)
+            return index
+        times.append(time_ms)
+        self.counts.append(self.counts[-1] + 1)
+        self.sums.append(self.sums[-1] + amount_minor)
+        self.lows.append(amount_minor)
+        self.highs.append(amount_minor)
+        self.transactions += transaction
+        if values:
+            for column, value in zip(self.columns.values(), values, strict=True):
+                column.append(value)
         return index
 
-    def insert_row(self, index: int, row: Row, values: Mapping[str, int]) -> None:
+    def insert_row(self, index: int, row: Row, values: Sequence[int]) -> None:
         """Put a row at an index that keeps the order."""
         self.times.insert(index, row.time_ms)
         self.lows.insert(index, row.low_minor)
         self.highs.insert(index, row.high_minor)
         self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = row.transaction
-        for field, column in self.columns.items():
-            column.insert(index, values[field])
+        for column, value in zip(self.columns.values(), values, strict=True):
+            column.insert(index, value)
         counts, sums = self.counts, self.sums
         counts.insert(index + 1, counts[index] + row.purchases)
         sums.insert(index + 1, sums[index] + row.sum_minor)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from faust.types import TP
 
 from models.decision import Decision
 from rules.dead_letter import DEAD_LETTERS, REASON_HEADER
-from rules.desk import DECISIONS, RECEIVED_HEADER, Desk
+from rules.desk import DECISIONS, Desk, received_ms_of
 from rules.fold import Output, StateNotReadyError
 from rules.router import Router
 from rules.station import Station
@@ -25,6 +26,7 @@ from streams import topics
 from streams.engine.app import EngineApp
 from streams.engine.core import EngineConfig
 from streams.engine.partition import Run
+from streams.engine.partitioner import partition_for
 from streams.engine.pipeline import RunPipeline
 from streams.health import HealthServer
 from streams.logs import configure_logging
@@ -59,6 +61,9 @@ class StopbankApp(EngineApp):
         self.registry = Registry(settings.ruleset)
         self.metrics = WorkerMetrics(self._lags)
         self._health = HealthServer(self.metrics.registry, self._live, self._ready)
+        # Counted one by one, and given to the metrics once a run: a labelled counter costs as much as a rule.
+        self._actions: Counter[str] = Counter()
+        self._rule_hits: Counter[tuple[str, str]] = Counter()
         self._open = False
         self._recovering_since_s = time.monotonic()
         self._following: asyncio.Task[None] | None = None
@@ -122,27 +127,34 @@ class StopbankApp(EngineApp):
 
     def note_decision(self, decision: Decision | None) -> None:
         """Count a decision; None is a repeat of an earlier one."""
-        metrics = self.metrics
         if decision is None:
-            metrics.repeats.inc()
+            self.metrics.repeats.inc()
             return
-        metrics.decisions.labels(decision.action).inc()
+        self._actions[decision.action] += 1
         if decision.late:
-            metrics.late.inc()
+            self.metrics.late.inc()
         for mode, reasons in (("live", decision.reasons), ("shadow", decision.shadow)):
             for reason in reasons:
-                metrics.rule_hits.labels(reason.rule, mode).inc()
+                self._rule_hits[reason.rule, mode] += 1
 
     def note_outputs(self, run: Run, outputs: Sequence[Output], elapsed_s: float) -> None:
         """Count what a run has brought, now that it is acknowledged."""
-        metrics, now_s = self.metrics, time.time()
+        metrics, now_ms = self.metrics, int(time.time() * 1000)
         metrics.in_process_s.observe(elapsed_s, len(run.records))
-        for output in outputs:
-            if output.topic == DECISIONS:
-                received_ms = next((v for name, v in reversed(output.headers) if name == RECEIVED_HEADER), b"0")
-                metrics.end_to_end_s.observe(max(0.0, now_s - int(received_ms) / 1000))
-            elif output.topic == DEAD_LETTERS:
-                metrics.dead_letters.labels(dict(output.headers)[REASON_HEADER].decode()).inc()
+        for action, count in self._actions.items():
+            metrics.decisions.labels(action).inc(count)
+        for (rule, mode), count in self._rule_hits.items():
+            metrics.rule_hits.labels(rule, mode).inc(count)
+        self._actions.clear()
+        self._rule_hits.clear()
+        latencies_ms: Counter[int] = Counter()
+        for topic, _, _, headers, _ in outputs:
+            if topic == DECISIONS:
+                latencies_ms[max(0, now_ms - received_ms_of(headers))] += 1
+            elif topic == DEAD_LETTERS:
+                metrics.dead_letters.labels(dict(headers)[REASON_HEADER].decode()).inc()
+        for latency_ms, count in latencies_ms.items():
+            metrics.end_to_end_s.observe(latency_ms / 1000, count)
 
     # -- probes -------------------------------------------------------------------------------------
 
@@ -178,16 +190,19 @@ def make_app(settings: Settings) -> StopbankApp:
     def finish(run: Run) -> None:
         app.consumer.finish(run)
 
+    def assessments_partition(key: bytes) -> int:
+        return partition_for(key, app.engine.target(topics.ASSESSMENTS)[1])
+
     max_ahead_ms = settings.max_ahead_s * 1000
     for topic in topics.INCOMING:
-        router = Router(topic, app.registry, max_ahead_ms)
+        router = Router(topic, app.registry, assessments_partition, max_ahead_ms)
         pipeline = RunPipeline(
             app.engine, finish, stateless=router, wait_ready=app.wait_ready, observe=app.note_outputs
         )
         _agent(app, prefix + topic, f"router-{topic}", pipeline)
     folds: dict[str, Callable[[int], Any]] = {
         topics.SIGHTINGS: lambda _: Station(app.registry),
-        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.note_decision),
+        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.note_decision, max_ahead_ms),
     }
     for topic, state in topics.STATE_OF.items():
         table = app.fold_table(topic, prefix + topic, prefix + state, folds[topic])

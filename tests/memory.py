@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rules.desk import Desk
 from rules.fold import Fold, Output, Record, StateNotReadyError
@@ -13,6 +14,7 @@ from rules.router import Router
 from rules.rulesets import reference_of
 from rules.station import Station
 from streams.engine.partitioner import partition_for
+from streams.topics import INCOMING
 
 
 @dataclass
@@ -49,9 +51,7 @@ class MemoryLine:
         self.state: dict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
         self.state_bytes = 0
         new_folds: dict[str, Callable[[], Fold]] = {
-            "purchases": lambda: Router("purchases", self.rulesets),
-            "accounts": lambda: Router("accounts", self.rulesets),
-            "repayments": lambda: Router("repayments", self.rulesets),
+            **{topic: partial(Router, topic, self.rulesets, self._partition_of) for topic in INCOMING},
             "sightings": lambda: Station(self.rulesets),
             "assessments": lambda: Desk(self.rulesets),
         }
@@ -67,25 +67,37 @@ class MemoryLine:
         headers: tuple[tuple[str, bytes], ...] = (),
     ) -> None:
         """Write a record to a topic and work until nothing is left."""
-        waiting = deque([Output(topic, key, value, headers, timestamp_ms)])
+        self.send_run([Output(topic, key, value, headers, timestamp_ms)])
+
+    def send_run(self, run: Sequence[Output]) -> None:
+        """Write records that are read in one run, and work until nothing is left."""
+        timestamp_ms = run[0].timestamp_ms or 0
+        waiting = [run]
         while waiting:
-            output = waiting.popleft()
-            self.written[output.topic].append(output)
-            partition = partition_for(output.key, self.partitions) if output.key is not None else 0
-            records = self.topics[output.topic][partition]
-            record = Record(
-                len(records),
-                output.timestamp_ms or timestamp_ms,
-                output.key,
-                output.value,
-                output.headers,
-                partition,
-            )
-            records.append(record)
-            fold = self.folds.get((output.topic, partition))
-            if fold is not None:
-                waiting.extend(fold.apply(record))
-                self._keep(output.topic, partition, fold.changes())
+            outputs: list[Output] = []
+            taken: dict[tuple[str, int], Fold] = {}
+            for output in waiting.pop(0):
+                outputs += self._take(output, timestamp_ms, taken)
+            for (topic, partition), fold in taken.items():
+                outputs += fold.flush()
+                self._keep(topic, partition, fold.changes())
+            if outputs:
+                waiting.append(outputs)
+
+    def _take(self, output: Output, timestamp_ms: int, taken: dict[tuple[str, int], Fold]) -> Sequence[Output]:
+        topic, key, value, headers, at_ms = output
+        self.written[topic].append(output)
+        partition = partition_for(key, self.partitions) if key is not None else 0
+        records = self.topics[topic][partition]
+        records.append(Record(len(records), at_ms or timestamp_ms, key, value, headers, partition))
+        fold = self.folds.get((topic, partition))
+        if fold is None:
+            return ()
+        taken[topic, partition] = fold
+        return fold.apply(records[-1])
+
+    def _partition_of(self, key: bytes) -> int:
+        return partition_for(key, self.partitions)
 
     def _keep(self, topic: str, partition: int, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
         state = self.state[topic, partition]

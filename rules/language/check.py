@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rules.language.compile import CompiledRuleset, compile_ruleset
+from rules.language.compile import CompiledRuleset, check_rule_file, compile_checked
 from rules.language.diagnostics import Diagnostic, RulesetError
+from rules.language.lint import lint
 
 
 class CheckResult(NamedTuple):
@@ -18,6 +19,7 @@ class CheckResult(NamedTuple):
 def check_text(source: str, filename: str) -> CheckResult:
     """Check a rule file's text."""
     try:
-        return CheckResult((), compile_ruleset(source, filename))
+        checked = check_rule_file(source, filename)
     except RulesetError as error:
         return CheckResult(error.diagnostics, None)
+    return CheckResult(tuple(lint(checked)), compile_checked(checked))

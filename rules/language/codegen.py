@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from rules.language.facts import compute
+from rules.language.facts import boolean_of, compute, number_of, text_of
 from rules.language.typed import (
+    NEVER_MISSING,
+    OPPOSITE,
     All,
     AttributeValue,
     Compare,
@@ -28,7 +30,6 @@ from rules.language.typed import (
     Value,
 )
 
-_OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 # Where a field is read from; purchase fields are attributes of `p`.
 _FIELD_TEXT: Final = {
     "amount": "amount",
@@ -39,34 +40,13 @@ _FIELD_TEXT: Final = {
     "day_of_week": "local.isoweekday()",
     "instalments": "(p.instalments.count if p.instalments is not None else None)",
 }
-# Fields that are never missing.
-_ALWAYS: Final = frozenset(
-    {"transaction_id", "account_id", "amount", "currency", "merchant_id", "mcc", "hour", "day_of_week"}
-)
-_ATTRIBUTE_TEXT: Final = {Type.TEXT: "_text", Type.BOOLEAN: "_boolean", Type.ANY: "_any"}
-
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str) else None
-
-
-def _boolean(value: Any) -> Any:
-    return value if isinstance(value, bool) else None
-
-
-def _number(value: Any) -> Any:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _any(value: Any) -> Any:
-    return value
+_ATTRIBUTE_READERS: Final = {Type.TEXT: "_text", Type.BOOLEAN: "_boolean", Type.ANY: ""}
 
 
 _HELPERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "_text": _text,
-    "_boolean": _boolean,
-    "_number": _number,
-    "_any": _any,
+    "_text": text_of,
+    "_boolean": boolean_of,
+    "_number": number_of,
     "_compute": compute,
 }
 
@@ -77,6 +57,7 @@ class Writer:
     def __init__(self, slots: Mapping[str, int]) -> None:
         self._slots = slots
         self._locals: dict[str, str] = {}
+        self._names: dict[tuple[str, Any], str] = {}
         self.bound: dict[str, Any] = dict(_HELPERS)
 
     def function(self, conditions: Sequence[Condition]) -> str:
@@ -108,7 +89,7 @@ class Writer:
 
     def _leaf(self, condition: Compare | IsIn | IsMissing | IsTrue, *, holds: bool) -> str:
         if isinstance(condition, Compare):
-            op = condition.op if holds else _OPPOSITE[condition.op]
+            op = condition.op if holds else OPPOSITE[condition.op]
             left, right = self._value(condition.left), self._value(condition.right)
             known = [*self._known(condition.left, left), *self._known(condition.right, right)]
             return self._join(" and ", [*known, f"{left} {op} {right}"])
@@ -126,7 +107,7 @@ class Writer:
         return f"({word.join(parts)})"
 
     def _known(self, value: Value, name: str) -> list[str]:
-        if isinstance(value, Const) or (isinstance(value, FieldValue) and value.name in _ALWAYS):
+        if isinstance(value, Const) or (isinstance(value, FieldValue) and value.name in NEVER_MISSING):
             return []
         return [f"{name} is not None"]
 
@@ -141,7 +122,7 @@ class Writer:
             return _FIELD_TEXT.get(value.name, f"p.{value.name}")
         if isinstance(value, AttributeValue):
             name = self._bind(value.name)
-            return f"{_ATTRIBUTE_TEXT.get(value.type, '_number')}(p.attributes.get({name}))"
+            return f"{_ATTRIBUTE_READERS.get(value.type, '_number')}(p.attributes.get({name}))"
         if isinstance(value, Computed):
             left, right = self._value(value.left), self._value(value.right)
             return f"_compute({self._bind(value.op)}, {left}, {right})"
@@ -154,7 +135,8 @@ class Writer:
         return self._locals.setdefault(text, f"v{len(self._locals)}")
 
     def _bind(self, constant: Any) -> str:
-        name = f"c{len(self.bound)}"
+        # By type as well: True equals 1.
+        name = self._names.setdefault((type(constant).__name__, constant), f"c{len(self._names)}")
         self.bound[name] = constant
         return name
 

@@ -20,13 +20,15 @@ from rules.language.document import RuleFile, read_rule_file
 from rules.language.explain import explain
 from rules.language.facts import Facts
 from rules.language.parser import parse_expression
-from rules.language.planning import plan_of
+from rules.language.planning import plan_of, values_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
-from rules.language.typed import Condition
+from rules.language.typed import LOCAL_TIME_FIELDS, Condition, FieldValue
 from rules.plan import Feature, RulesetPlan
 
 _VERSION_CHARS: Final = 16
+# What each effect of a rule comes to.
+_ACTIONS: Final = {"allow": Action.APPROVE, "flag": Action.FLAG, "block": Action.BLOCK}
 # Where the currency itself is wrong: no more is said about the decimals of amounts.
 _UNKNOWN_DECIMALS: Final = 4
 
@@ -51,6 +53,7 @@ class CompiledRuleset:
     conditions: tuple[Condition, ...]
     _matches: Callable[..., int] = field(repr=False)
     _clock: PeriodClock = field(repr=False)
+    _asks_local_time: bool = field(repr=False)
     _slots: Mapping[str, int] = field(repr=False)
     _features: Mapping[str, Feature] = field(repr=False)
 
@@ -65,13 +68,24 @@ class CompiledRuleset:
         limit_minor: int | None,
     ) -> Verdict:
         """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
+        hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
         local = self._clock.local(purchase.event_time)
-        hits = self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
-        if not hits:
-            return Verdict(Action.APPROVE, False, [], [])
         return self.verdict(
             hits, Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, local)
         )
+
+    def hits(
+        self,
+        purchase: Purchase,
+        amount_minor: int,
+        values: Sequence[int | None],
+        anomaly: float | None,
+        available_minor: int | None,
+        limit_minor: int | None,
+    ) -> int:
+        """Which rules match: a bit each, in file order."""
+        local = self._clock.local(purchase.event_time) if self._asks_local_time else None
+        return self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
 
     def verdict(self, hits: int, facts: Facts) -> Verdict:
         """The verdict where the rules in `hits` (a bit each, in file order) matched."""
@@ -83,7 +97,7 @@ class CompiledRuleset:
             if not hits >> number & 1:
                 continue
             why = explain(self.conditions[number], facts, self._slots, self._features)
-            reason = Reason(rule.id, rule.code, rule.then, *why)
+            reason = Reason(rule.id, rule.code, _ACTIONS[rule.then], *why)
             if rule.mode == "shadow":
                 shadow.append(reason)
                 continue
@@ -153,6 +167,11 @@ def compile_checked(checked: CheckedFile) -> CompiledRuleset:
         conditions=conditions,
         _matches=compile_matches(conditions, slots),
         _clock=period_clock(document.time_zone),
+        _asks_local_time=any(
+            isinstance(value, FieldValue) and value.name in LOCAL_TIME_FIELDS
+            for condition in conditions
+            for value in values_of(condition)
+        ),
         _slots=slots,
         _features={feature.name: feature for feature in plan.features},
     )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from models.ruleset import RuleDocument, RulesetDocument
 from rules.language.diagnostics import Diagnostic, Severity, did_you_mean
 from rules.language.source import SourceText
 from rules.language.syntax import Span
-from rules.language.yaml_text import load_yaml, place_of, plain
+from rules.language.yaml_text import as_list, as_mapping, load_yaml, place_of, plain
 
 RuleKey = Literal["id", "when", "then", "final"]
 
@@ -29,9 +30,8 @@ class RuleFile:
 
     def conditions(self) -> Iterator[tuple[int, str]]:
         """The number of each rule, and its condition: of those that have one, in a document with problems too."""
-        rules = self.content.get("rules")
-        for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            when = rule.get("when") if isinstance(rule, dict) else None
+        for index, rule in enumerate(as_list(self.content.get("rules"))):
+            when = as_mapping(rule).get("when")
             if isinstance(when, str) and when:
                 yield index, when
 
@@ -39,11 +39,9 @@ class RuleFile:
         """The lists, as far as they are lists."""
         if self.document is not None:
             return self.document.lists
-        lists = self.content.get("lists")
-        named = lists.items() if isinstance(lists, dict) else ()
         return {
-            name: [value for value in values if isinstance(value, str | int)] if isinstance(values, list) else []
-            for name, values in named
+            name: [value for value in as_list(values) if isinstance(value, str | int)]
+            for name, values in as_mapping(self.content.get("lists")).items()
         }
 
     def rule_diagnostic(
@@ -64,15 +62,18 @@ class RuleFile:
             first = last = last + 1
         return self.source.diagnostic(severity, message, first, last - first + 1, suggestion)
 
-    def key_diagnostic(self, severity: Severity, message: str, path: list[str | int], suggestion: str) -> Diagnostic:
-        """A diagnostic on the key that a path leads to."""
-        offset, length = place_of(self.source, self.root, path, at_key=True)
+    def part_diagnostic(
+        self, severity: Severity, message: str, path: list[str | int], suggestion: str | None, *, at_key: bool
+    ) -> Diagnostic:
+        """A diagnostic on the value that a path leads to, or on its key."""
+        offset, length = place_of(self.source, self.root, path, at_key=at_key)
         return self.source.diagnostic(severity, message, offset, length, suggestion)
 
 
 def read_rule_file(text: str, file: str) -> RuleFile:
     """Read a rule file, its problems with it. Raises RulesetError where the text is no YAML mapping."""
-    source = SourceText(text, file)
+    # Some editors begin a file with a byte order mark.
+    source = SourceText(text.removeprefix("\ufeff"), file)
     root = load_yaml(source)
     content = plain(root)
     try:
@@ -86,24 +87,41 @@ def read_rule_file(text: str, file: str) -> RuleFile:
 
 def _problems(error: ValidationError, source: SourceText, root: Any) -> list[Diagnostic]:
     found: dict[tuple[int, str], Diagnostic] = {}
-    for problem in error.errors(include_url=False, include_context=False):
-        in_key = "[key]" in problem["loc"]
-        # The parts of a union are in a path too, as names of types.
-        path = [part for part in problem["loc"] if part not in ("[key]", "str", "int")]
-        unknown = problem["type"] == "extra_forbidden"
-        offset, length = place_of(source, root, path, at_key=unknown or in_key)
-        name = str(path[-1]) if path else ""
-        if unknown:
-            suggestion = _instead(name, in_rule=path[:1] == ["rules"])
-            diagnostic = source.diagnostic("error", f"unknown key `{name}`", offset, length, suggestion)
-        elif problem["type"] == "missing":
-            diagnostic = source.diagnostic("error", f"`{name}` is missing", offset, length)
-        else:
-            said = "a list holds texts and whole numbers" if path[:1] == ["lists"] and len(path) == 3 else None
-            message = said or _said(name, problem["msg"])
-            diagnostic = source.diagnostic("error", message, offset, length, _HINTS.get(name))
-        found.setdefault((offset, diagnostic.message), diagnostic)
+    for problem in error.errors(include_url=False):
+        path, at_key = _path(problem)
+        offset, length = place_of(source, root, path, at_key=at_key)
+        message, suggestion = _said(problem, path)
+        found.setdefault((offset, message), source.diagnostic("error", message, offset, length, suggestion))
     return [found[place] for place in sorted(found)]
+
+
+def _path(problem: ErrorDetails) -> tuple[list[str | int], bool]:
+    """The path to what is wrong, and whether the key is meant, not the value."""
+    loc, kind = problem["loc"], problem["type"]
+    if loc[:1] == ("rules",) and kind == "value_error":
+        return [*loc[:2], "final"], True
+    # Behind the item of a list pydantic adds which part of a union it tried.
+    path = [part for part in (loc[:3] if loc[:1] == ("lists",) else loc) if part != "[key]"]
+    return path, kind == "extra_forbidden" or "[key]" in loc
+
+
+def _said(problem: ErrorDetails, path: list[str | int]) -> tuple[str, str | None]:
+    """What is wrong, and what to do about it."""
+    name, kind = str(path[-1]) if path else "", problem["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key `{name}`", _instead(name, in_rule=path[:1] == ["rules"])
+    if kind == "missing":
+        return f"`{name}` is missing", _HINTS.get(name)
+    if path[:1] == ["lists"] and len(path) == 3:
+        return "a list holds texts and whole numbers of at most 64 bits", "write it in quotes"
+    if path[:1] == ["rules"] and len(path) == 2:
+        name = f"rule number {int(path[1]) + 1}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if "`" in message:
+        return message, None
+    plain = _KINDS.get(kind, f"{message[:1].lower()}{message[1:]}")
+    in_quotes = "write it in quotes" if kind == "string_type" and problem["input"] is not None else None
+    return f"`{name}`: {plain}", _HINTS.get(name, in_quotes)
 
 
 def _instead(name: str, *, in_rule: bool) -> str:
@@ -113,11 +131,20 @@ def _instead(name: str, *, in_rule: bool) -> str:
     return did_you_mean(name, fields) or f"known here: {', '.join(fields)}"
 
 
-def _said(name: str, message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"`{name}`: {message[:1].lower()}{message[1:]}" if name and "`" not in message else message
-
-
+# Where pydantic's words are for programmers.
+_KINDS: Final = {
+    "string_type": "is not a text",
+    "string_unicode": "holds half a character",
+    "string_pattern_mismatch": "is not in the right form",
+    "string_too_short": "is empty",
+    "list_type": "is not a list",
+    "dict_type": "is not a mapping",
+    "model_type": "is not a mapping with id, when, then",
+    "bool_type": "is not true or false",
+    "int_type": "is not a whole number",
+    "decimal_type": "is not a number",
+    "too_short": "is empty",
+}
 _HINTS: Final = {
     "then": "one of allow, flag, block",
     "mode": "one of live, shadow",
@@ -125,6 +152,7 @@ _HINTS: Final = {
     "id": "lower case letters, digits and dashes, like `device-burst`",
     "ruleset": "lower case letters, digits and dashes, like `checkout`",
     "reason": "upper case letters, digits and underscores, like `DEVICE_BURST`",
+    "when": "a condition, like `amount > 500.00`",
     "allowed_lateness": "a duration like `24h`",
     "rules": "a list of rules, each with id, when, then",
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rules.language.facts import Facts, read
 from rules.language.interpreter import truth
 from rules.language.planning import clearing_of
-from rules.language.typed import All, Compare, Condition, Const, Either, FieldValue, IsIn, Measured
+from rules.language.typed import All, Compare, Condition, Const, Either, FieldValue, IsIn, Measured, Value
 from rules.plan import Feature
 
 
@@ -16,8 +16,8 @@ class Why(NamedTuple):
     """What a match is reported with; see `models.decision.Reason`."""
 
     feature: str | None
-    observed: int | float | str | bool | None
-    threshold: int | float | str | bool | None
+    observed: int | float | str | None
+    threshold: int | float | str | None
     clears_at: int | None
 
 
@@ -27,11 +27,17 @@ def explain(condition: Condition, facts: Facts, slots: Mapping[str, int], featur
     decisive = min(leaves, key=_rank, default=None)
     clears_at = _clears_at(condition, facts, slots, features)
     if isinstance(decisive, Compare):
-        observed, threshold = read(decisive.left, facts, slots), read(decisive.right, facts, slots)
+        observed, threshold = _shown(decisive.left, facts, slots), _shown(decisive.right, facts, slots)
         return Why(decisive.left.text, observed, threshold, clears_at)
     if isinstance(decisive, IsIn):
-        return Why(decisive.item.text, read(decisive.item, facts, slots), decisive.members_text, clears_at)
+        return Why(decisive.item.text, _shown(decisive.item, facts, slots), decisive.members_text, clears_at)
     return Why(None, None, None, clears_at)
+
+
+def _shown(value: Value, facts: Facts, slots: Mapping[str, int]) -> int | float | str | None:
+    """A value as a reason tells it: numbers and texts, so true and false as texts."""
+    known = read(value, facts, slots)
+    return str(known).lower() if isinstance(known, bool) else known
 
 
 def _rank(leaf: Compare | IsIn) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,8 @@ OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+# Whole numbers have 64 bits: what is larger can't be written into a decision.
+_MAX_WHOLE: Final = 2**63 - 1
 
 
 class Facts(NamedTuple):
@@ -58,22 +61,46 @@ def field_of(name: str, facts: Facts) -> Constant | None:
             return getattr(facts.purchase, name)
 
 
+def text_of(value: object) -> str | None:
+    """A text; None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def boolean_of(value: object) -> bool | None:
+    """True or false; None for anything else."""
+    return value if isinstance(value, bool) else None
+
+
+def number_of(value: object) -> int | float | None:
+    """A finite number, whole ones within 64 bits; None for anything else."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -_MAX_WHOLE <= value <= _MAX_WHOLE else None
+    return None
+
+
 def attribute_of(name: str, kind: Type, facts: Facts) -> Constant | None:
     """A field of the sender's own; None where it is missing or not of the type that is asked for."""
     value = facts.purchase.attributes.get(name)
     if kind is Type.TEXT:
-        return value if isinstance(value, str) else None
+        return text_of(value)
     if kind is Type.BOOLEAN:
-        return value if isinstance(value, bool) else None
-    if kind is Type.ANY:
-        return value
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return boolean_of(value)
+    return value if kind is Type.ANY else number_of(value)
 
 
-def compute(op: str, left: Any, right: Any) -> Any:
-    """Arithmetic with unknowns: None where a side is None, and for a division by zero."""
+def compute(op: str, left: Any, right: Any) -> int | float | None:
+    """Arithmetic with unknowns: None where a side is None, for a division by zero, and for what is no number."""
     if left is None or right is None:
         return None
+    try:
+        return number_of(_exactly(op, left, right))
+    except (ZeroDivisionError, OverflowError):
+        return None
+
+
+def _exactly(op: str, left: Any, right: Any) -> Any:
     match op:
         case "+":
             return left + right
@@ -82,7 +109,7 @@ def compute(op: str, left: Any, right: Any) -> Any:
         case "*":
             return left * right
         case _:
-            return left / right if right else None
+            return left / right
 
 
 def read(value: Value, facts: Facts, slots: Mapping[str, int]) -> Any:

@@ -10,12 +10,16 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
-from lark import Lark, Token, Transformer, v_args
+from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 
 from rules.language import syntax
 from rules.language.diagnostics import ExpressionError
 from rules.language.syntax import Expression, Span
+
+# Levels of an expression within another. Whatever walks its tree stays far inside Python's own limits: of
+# parentheses in a text that is compiled (200), and of calls within calls.
+MAX_DEPTH: Final = 64
 
 UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -43,6 +47,9 @@ class _Builder(Transformer[Token, Any]):
 
     def number(self, meta: Any, children: list[Token]) -> syntax.Number:
         return syntax.Number(Decimal(children[0].replace("_", "")), _span(meta))
+
+    def negative_number(self, meta: Any, children: list[Token]) -> syntax.Number:
+        return syntax.Number(-Decimal(children[-1].replace("_", "")), _span(meta))
 
     def duration(self, meta: Any, children: list[Token]) -> syntax.Duration:
         return syntax.Duration(duration_ms(children[0]), _span(meta))
@@ -78,9 +85,11 @@ class _Builder(Transformer[Token, Any]):
 
     multiply = add
 
-    def negative(self, meta: Any, children: list[Any]) -> syntax.Arithmetic:
-        zero = syntax.Number(Decimal(0), _span(meta))
-        return syntax.Arithmetic("-", zero, children[0], _span(meta))
+    def negative(self, meta: Any, children: list[Any]) -> syntax.Arithmetic | syntax.Number:
+        if isinstance(children[0], syntax.Number):
+            return syntax.Number(-children[0].value, _span(meta))
+        # A factor, that is a number beside whatever kind of value.
+        return syntax.Arithmetic("*", syntax.Number(Decimal(-1), _span(meta)), children[0], _span(meta))
 
     def comparison(self, meta: Any, children: list[Any]) -> syntax.Comparison:
         return syntax.Comparison(str(children[1]), children[0], children[2], _span(meta))
@@ -123,7 +132,7 @@ def _parser() -> Lark:
 def parse_expression(text: str) -> Expression:
     """The tree of an expression. Raises ExpressionError where it is not one."""
     try:
-        return _Builder().transform(_parser().parse(text))
+        tree = _parser().parse(text)
     except UnexpectedCharacters as error:
         at = error.pos_in_stream
         char = text[at]
@@ -137,17 +146,36 @@ def parse_expression(text: str) -> Expression:
         if token.type == "$END":
             raise _incomplete(text, error.expected) from None
         start = token.start_pos or 0
-        message = f"unexpected `{token}`{_wanted(error.expected)}"
+        message = f"unexpected `{token}`{_wanted(error.expected, text[:start])}"
         raise ExpressionError(message, Span(start, start + len(token)), _advice(text, token)) from None
+    _refuse_depth(tree)
+    return _Builder().transform(tree)
+
+
+def _refuse_depth(tree: Tree[Token]) -> None:
+    """Raises ExpressionError where a tree is deeper than what may be walked."""
+    level, depth = [tree], 0
+    while level:
+        # The root is not a part of the expression.
+        if depth > MAX_DEPTH:
+            raise ExpressionError(
+                f"the expression is nested too deeply: {MAX_DEPTH} levels at most",
+                _span(level[0].meta),
+                "split it into several rules",
+            )
+        level = [child for node in level for child in node.children if isinstance(child, Tree)]
+        depth += 1
 
 
 def _incomplete(text: str, expected: Any) -> ExpressionError:
     end = len(text.rstrip())
-    return ExpressionError(f"the expression ends too early{_wanted(expected)}", Span(end, end + 1))
+    return ExpressionError(f"the expression ends too early{_wanted(expected, text)}", Span(end, end + 1))
 
 
-def _wanted(expected: Any) -> str:
-    shown = sorted({_SHOWN[name] for name in expected if name in _SHOWN})
+def _wanted(expected: Any, before: str) -> str:
+    # The parser's states are shared: a parenthesis may be expected where none is open.
+    closes = before.count("(") > before.count(")")
+    shown = sorted({_SHOWN[name] for name in expected if name in _SHOWN and (closes or name != "RPAR")})
     return f": {' or '.join(shown)} was expected" if 0 < len(shown) <= 4 else ""
 
 

@@ -34,8 +34,9 @@ class SourceText:
         """A diagnostic at an offset; its caret stays within the line."""
         offset = min(offset, len(self.text))
         line = bisect_right(self._starts, offset) - 1
-        column = offset - self._starts[line]
         shown = self.text[self._starts[line] : self._ends[line]]
+        # Between the two characters of a line's end there is no place.
+        column = min(offset - self._starts[line], len(shown))
         length = max(1, min(length, len(shown) - column))
         return Diagnostic(severity, message, self.file, line + 1, column + 1, length, shown, suggestion)
 

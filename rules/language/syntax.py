@@ -46,6 +46,9 @@ class Boolean:
     span: Span
 
 
+Literal = Number | Duration | Text | Boolean
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """A field, a calendar window or an outcome."""
@@ -93,7 +96,7 @@ class ListName:
 class InlineList:
     """Values in brackets."""
 
-    items: tuple[Number | Duration | Text | Boolean, ...]
+    items: tuple[Literal, ...]
     span: Span
 
 

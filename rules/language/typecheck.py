@@ -13,6 +13,7 @@ from rules.language.diagnostics import ExpressionError, did_you_mean
 from rules.language.syntax import Expression, Span
 from rules.language.typed import (
     FIELDS,
+    MIRRORED,
     All,
     AttributeValue,
     Compare,
@@ -34,7 +35,10 @@ from rules.plan import Aggregate
 
 _NUMERIC: Final = frozenset({Type.MONEY, Type.NUMBER, Type.DURATION})
 _AGGREGATES: Final = frozenset(Aggregate)
-_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+# Numbers are below one, and multiples of the other: amounts in minor units stay within 64 bits.
+_LARGEST: Final = Decimal(10) ** 15
+_SMALLEST: Final = Decimal(10) ** -12
+_MAX_DURATION_MS: Final = 36_500 * 86_400_000
 
 
 def _type_of_money_feature(aggregate: Aggregate) -> Type:
@@ -72,7 +76,7 @@ class Checker:
             return IsTrue(_as(value, Type.BOOLEAN))
         if value.type is not Type.BOOLEAN:
             raise ExpressionError(
-                f"a rule needs a condition, and `{value.text}` is a {value.type}",
+                f"a rule needs a condition, and `{value.text}` is {value.type.described}",
                 node.span,
                 f"compare it: `{value.text} > …`" if value.type in _NUMERIC else f'compare it: `{value.text} == "…"`',
             )
@@ -80,76 +84,88 @@ class Checker:
 
     def _comparison(self, node: syntax.Comparison) -> Condition:
         left, right = self.value(node.left), self.value(node.right)
-        left, right = self._agree(left, right, node.left.span), self._agree(right, left, node.right.span)
+        left, right = self._agree(left, right, node.left), self._agree(right, left, node.right)
         if Type.ANY in (left.type, right.type):
             raise ExpressionError(
                 "the type of neither side is known", node.span, "compare an attribute with a constant"
             )
         if left.type is not right.type:
             raise ExpressionError(
-                f"a {left.type} can't be compared with a {right.type}", node.span, _advice(left, right)
+                f"{left.type.described} can't be compared with {right.type.described}",
+                node.span,
+                _advice(left, right),
             )
         if node.op not in ("==", "!=") and left.type not in _NUMERIC:
-            raise ExpressionError(f"`{node.op}` compares numbers, not {left.type}s", node.span, "use `==` or `!=`")
+            raise ExpressionError(f"`{node.op}` is for numbers, not for {left.type}s", node.span, "use `==` or `!=`")
         if isinstance(left, Const) and not isinstance(right, Const):
-            return Compare(_MIRRORED[node.op], right, left)
+            return Compare(MIRRORED[node.op], right, left)
         return Compare(node.op, left, right)
 
-    def _agree(self, value: Value, other: Value, span: Span) -> Value:
+    def _agree(self, value: Value, other: Value, node: Expression) -> Value:
         """A side of a comparison or sum in the type of the other, where that can be."""
         if value.type is Type.ANY and other.type is not Type.ANY:
             return _as(value, Type.NUMBER if other.type in _NUMERIC else other.type)
-        if isinstance(value, Const) and value.type is Type.NUMBER and other.type is Type.MONEY:
-            return Const(self._minor(value, span), Type.MONEY, value.text)
+        if isinstance(node, syntax.Number) and isinstance(value, Const) and other.type is Type.MONEY:
+            return Const(self._minor(node), Type.MONEY, value.text)
         return value
 
-    def _minor(self, value: Const, span: Span) -> int:
-        exact = Decimal(value.text.replace("_", "")) if not isinstance(value.value, int) else Decimal(value.value)
-        minor = exact.scaleb(self.decimals)
+    def _minor(self, node: syntax.Number) -> int:
+        minor = node.value.scaleb(self.decimals)
         if minor != minor.to_integral_value():
             raise ExpressionError(
-                f"{value.text} has more decimals than the ruleset's currency",
-                span,
-                f"give {self.decimals} at most",
+                f"{self._slice(node.span)} has more decimals than the ruleset's currency",
+                node.span,
+                f"give {self.decimals} at most" if self.decimals else "give none",
             )
         return int(minor)
 
     def _membership(self, node: syntax.Membership) -> Condition:
         item = self.value(node.item)
-        members: list[Constant] = []
         if isinstance(node.members, syntax.ListName):
-            name = node.members.name
-            if name not in self.lists:
-                raise ExpressionError(f"unknown list `@{name}`", node.members.span, self._list_advice(name))
-            self.used_lists.add(name)
-            members += self.lists[name]
+            item, members = self._listed(item, node.members)
         else:
-            for literal in node.members.items:
-                constant = self.value(literal)
-                assert isinstance(constant, Const)
-                if item.type is Type.MONEY and constant.type is Type.NUMBER:
-                    members.append(self._minor(constant, literal.span))
-                elif item.type in (Type.ANY, constant.type):
-                    members.append(constant.value)
-                else:
-                    raise ExpressionError(
-                        f"`{item.text}` is a {item.type}, and `{constant.text}` a {constant.type}",
-                        literal.span,
-                        _quotes(constant) if item.type is Type.TEXT else None,
-                    )
+            item = self._of_one_kind(item, [self.value(literal).type for literal in node.members.items], node.members)
+            members = frozenset(self._member(item, literal) for literal in node.members.items)
+        return IsIn(item, members, self._slice(node.members.span), node.negated)
+
+    def _member(self, item: Value, literal: syntax.Literal) -> Constant:
+        constant = self._constant(literal)
+        if isinstance(literal, syntax.Number) and item.type is Type.MONEY:
+            return self._minor(literal)
+        if constant.type is not item.type and not (isinstance(item, AttributeValue) and constant.type in _NUMERIC):
+            raise ExpressionError(
+                f"`{item.text}` is {item.type.described}, and `{constant.text}` is {constant.type.described}",
+                literal.span,
+                _quotes(constant) if item.type is Type.TEXT else None,
+            )
+        return constant.value
+
+    def _listed(self, item: Value, node: syntax.ListName) -> tuple[Value, frozenset[Constant]]:
+        """The item, and the members of a list of the ruleset as values of its type."""
+        if node.name not in self.lists:
+            advice = did_you_mean(node.name, self.lists) or "define it under `lists:`"
+            raise ExpressionError(f"unknown list `@{node.name}`", node.span, advice)
+        self.used_lists.add(node.name)
+        members = self.lists[node.name]
+        item = self._of_one_kind(item, [Type.TEXT if isinstance(m, str) else Type.NUMBER for m in members], node)
         if item.type is Type.TEXT:
-            members = [str(member) for member in members]
-        elif item.type is not Type.ANY and isinstance(node.members, syntax.ListName):
-            self._only_numbers(members, item, node.members)
-        return IsIn(item, frozenset(members), self._slice(node.members.span), node.negated)
+            return item, frozenset(str(member) for member in members)
+        numbers = [member for member in members if isinstance(member, int)]
+        if len(numbers) < len(members) or item.type not in (Type.MONEY, Type.NUMBER, Type.ANY):
+            holds = "texts" if len(numbers) < len(members) else "numbers"
+            raise ExpressionError(f"`{item.text}` is {item.type.described}, and @{node.name} holds {holds}", node.span)
+        unit = 10**self.decimals if item.type is Type.MONEY else 1
+        return item, frozenset(number * unit for number in numbers)
 
-    def _only_numbers(self, members: list[Constant], item: Value, listed: syntax.ListName) -> None:
-        wrong = [member for member in members if isinstance(member, str)]
-        if wrong:
-            raise ExpressionError(f"`{item.text}` is a {item.type}, and @{listed.name} holds texts", listed.span)
-
-    def _list_advice(self, name: str) -> str:
-        return did_you_mean(name, self.lists) or "define it under `lists:`"
+    def _of_one_kind(self, item: Value, types: list[Type], node: syntax.ListName | syntax.InlineList) -> Value:
+        """An item whose type is not known, in the type of the list's members."""
+        kinds = {Type.NUMBER if kind in _NUMERIC else kind for kind in types}
+        if item.type is not Type.ANY or not kinds:
+            return item
+        if len(kinds) > 1:
+            said = " and ".join(sorted(f"{kind}s" for kind in kinds))
+            raise ExpressionError(f"`{item.text}` is compared with {said} at once", node.span, "write all in quotes")
+        return _as(item, kinds.pop())
 
     def _is_missing(self, node: syntax.Call) -> Condition:
         if len(node.arguments) != 1:
@@ -160,7 +176,7 @@ class Checker:
 
     def value(self, node: Expression) -> Value:
         """The meaning of an expression that has a value. Raises ExpressionError."""
-        if isinstance(node, syntax.Number | syntax.Duration | syntax.Text | syntax.Boolean):
+        if isinstance(node, syntax.Literal):
             return self._constant(node)
         if isinstance(node, syntax.Name):
             return self._field(node)
@@ -176,11 +192,14 @@ class Checker:
             raise ExpressionError("a tuple names an entity inside an aggregate only", node.span)
         raise ExpressionError("a value is wanted here, not a condition", node.span)
 
-    def _constant(self, node: syntax.Number | syntax.Duration | syntax.Text | syntax.Boolean) -> Const:
+    def _constant(self, node: syntax.Literal) -> Const:
         text = self._slice(node.span)
         if isinstance(node, syntax.Number):
+            _refuse_size(node)
             return Const(_plain(node.value), Type.NUMBER, text)
         if isinstance(node, syntax.Duration):
+            if node.length_ms > _MAX_DURATION_MS:
+                raise ExpressionError("a duration has at most 36500d", node.span)
             return Const(node.length_ms, Type.DURATION, text)
         return Const(node.value, Type.TEXT if isinstance(node, syntax.Text) else Type.BOOLEAN, text)
 
@@ -200,15 +219,24 @@ class Checker:
     def _arithmetic(self, node: syntax.Arithmetic) -> Value:
         left, right = self.value(node.left), self.value(node.right)
         if node.op in "+-":
-            left, right = self._agree(left, right, node.left.span), self._agree(right, left, node.right.span)
+            left, right = self._agree(left, right, node.left), self._agree(right, left, node.right)
         left, right = _as_number(left), _as_number(right)
         result = _result(node.op, left.type, right.type)
         if result is None:
-            raise ExpressionError(f"`{node.op}` is not defined for {left.type} and {right.type}", node.span)
+            message = f"`{node.op}` is not defined for {left.type.described} and {right.type.described}"
+            raise ExpressionError(message, node.span)
         return Computed(node.op, left, right, result, self._slice(node.span))
 
     def _slice(self, span: Span) -> str:
         return " ".join(self.text[span.start : span.end].split())
+
+
+def _refuse_size(node: syntax.Number) -> None:
+    if abs(node.value) >= _LARGEST:
+        advice = "is it an id? write it in quotes"
+        raise ExpressionError("a number has at most 15 digits before the point", node.span, advice)
+    if node.value != node.value.quantize(_SMALLEST):
+        raise ExpressionError("a number has at most 12 digits behind the point", node.span)
 
 
 def _plain(value: Decimal) -> int | float:

@@ -21,6 +21,20 @@ class Type(StrEnum):
     BOOLEAN = "boolean"
     ANY = "any"
 
+    @property
+    def described(self) -> str:
+        """With its article, for messages."""
+        return _DESCRIBED[self]
+
+
+_DESCRIBED: Final = {
+    Type.MONEY: "an amount of money",
+    Type.NUMBER: "a number",
+    Type.DURATION: "a duration",
+    Type.TEXT: "a text",
+    Type.BOOLEAN: "true or false",
+    Type.ANY: "of no type that is known",
+}
 
 # Fields of a purchase and of its account, with their types.
 FIELDS: Final = {
@@ -42,6 +56,15 @@ FIELDS: Final = {
     "credit_limit": Type.MONEY,
     "anomaly": Type.NUMBER,
 }
+# Fields that every purchase has.
+NEVER_MISSING: Final = frozenset(
+    {"transaction_id", "account_id", "amount", "currency", "merchant_id", "mcc", "hour", "day_of_week"}
+)
+# Comparison operators: what is true where the other is false, and what is said with the sides changed.
+OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+# Those that depend on the ruleset's time zone.
+LOCAL_TIME_FIELDS: Final = frozenset({"hour", "day_of_week"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +117,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Arithmetic: unknown where an operand is, or where it would divide by zero."""
+    """Arithmetic: unknown where an operand is, where it would divide by zero, and where the result is too large."""
 
     op: str
     left: Value

@@ -17,7 +17,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import Composer
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
@@ -41,12 +41,25 @@ class _PlainComposer(Composer):
             raise _refused(event, "anchors and aliases are not for rule files: write the value out")
         if getattr(event, "tag", None) is not None:
             raise _refused(event, "tags are not for rule files: leave it out")
+        if any("\ud800" <= char <= "\udfff" for char in getattr(event, "value", "")):
+            raise _refused(event, "this text holds half a character")
         if self.depth == MAX_DEPTH:
             raise _refused(event, "nested too deeply")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+class _PlacedConstructor(RoundTripConstructor):
+    """Tells where a value is that can't be made: a number or a time that is none."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Make the value of a node. Raises MarkedYAMLError."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, ArithmeticError) as error:
+            raise _refused(node, str(error)) from None
 
 
 def _refused(event: Any, problem: str) -> MarkedYAMLError:
@@ -66,6 +79,7 @@ def load_yaml(source: SourceText) -> CommentedMap:
 def _load(source: SourceText) -> Any:
     yaml = YAML(typ="rt", pure=True)
     yaml.Composer = _PlainComposer
+    yaml.Constructor = _PlacedConstructor
     try:
         return yaml.load(StringIO(source.text))
     except DuplicateKeyError as error:
@@ -97,7 +111,18 @@ def plain(node: Any) -> Any:
     for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)
-    return str(node)
+    # A date, say: nothing in a rule file is one, so it is refused where it stands.
+    return node
+
+
+def as_list(node: Any) -> list[Any]:
+    """The items of a plain value that should be a list; none where it is not."""
+    return node if isinstance(node, list) else []
+
+
+def as_mapping(node: Any) -> dict[str, Any]:
+    """The entries of a plain value that should be a mapping; none where it is not."""
+    return node if isinstance(node, dict) else {}
 
 
 def place_of(source: SourceText, root: Any, path: Sequence[str | int], *, at_key: bool) -> tuple[int, int]:
@@ -106,7 +131,9 @@ def place_of(source: SourceText, root: Any, path: Sequence[str | int], *, at_key
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
         if isinstance(node, CommentedMap) and part in node:
-            line, column = node.lc.key(part) if last and at_key else node.lc.value(part)
+            # A value that was left out stands nowhere.
+            beside = (last and at_key) or node[part] is None
+            line, column = node.lc.key(part) if beside else node.lc.value(part)
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line, column = node.lc.item(part)
         else:

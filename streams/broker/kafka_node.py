@@ -50,7 +50,8 @@ class KafkaNode:
         self._folder.mkdir(parents=True)
         lines = [f"{name}={value}\n" for name, value in {**settings, **self._addresses()}.items()]
         self._properties.write_text("".join(lines))
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties))
+        # With an equals sign: an id may begin with a dash.
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._properties))
         try:
             told = subprocess.run(
                 [*self._java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", _LOG_LEVEL, *tool],

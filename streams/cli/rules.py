@@ -89,6 +89,10 @@ def rollback(
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        typer.echo(f"stopbank: {file} can't be read: {error}", err=True)
-        raise typer.Exit(2) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        said = f"line {line} is not UTF-8: save it in that encoding"
+    except OSError as error:
+        said = error.strerror or str(error)
+    typer.echo(f"stopbank: {file} can't be read: {said}", err=True)
+    raise typer.Exit(2)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from streams.engine.partition import SourceRecord
+from rules.fold import SourceRecord
 from streams.engine.writer import OutgoingRecord
 
 _FENCE = struct.Struct(">q")

@@ -20,16 +20,15 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP, Message
 
+from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
-from streams.engine.partition import OwnedPartition, Run, SourceRecord
+from streams.engine.partition import OwnedPartition, Run, cut_into_runs
 from streams.engine.recovery import ChangelogReader
 
 log = structlog.get_logger(__name__)
 
-# Records that may be in flight in the worker before it stops fetching; a few fetches' worth.
-MAX_IN_FLIGHT_RECORDS = 6_000
-# A run is short enough that heartbeats and acknowledgements are served in between.
-MAX_RUN_RECORDS = 300
+# What may be in flight in the worker before it stops fetching; a few fetches' worth.
+MAX_IN_FLIGHT_BYTES = 4_000_000
 _INTAKE_POLL_MS = 500
 
 
@@ -53,7 +52,7 @@ class RunConsumer(ConsumerForFaust):
     def __init__(self, transport: Any, callback: Any, *_: Any, **kwargs: Any) -> None:
         super().__init__(transport, callback, **kwargs)
         self._owned: dict[TopicPartition, OwnedPartition] = {}
-        self._in_flight_records = 0
+        self._in_flight_bytes = 0
         self._changed = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
         self._draining = False
@@ -125,7 +124,7 @@ class RunConsumer(ConsumerForFaust):
         for partition in owned:
             partition.close()
         if drained:
-            self._in_flight_records = 0
+            self._in_flight_bytes = 0
         self._changed.set()
         log.info("gave up", partitions=len(owned), drained=drained)
 
@@ -232,12 +231,9 @@ class RunConsumer(ConsumerForFaust):
             )
             self.group.seek(tp, admission.reread_from)
             return
-        admitted = admission.records
-        runs = [
-            partition.take(admitted[start : start + MAX_RUN_RECORDS])
-            for start in range(0, len(admitted), MAX_RUN_RECORDS)
-        ]
-        self._in_flight_records += len(admitted)
+        # All are taken before any is passed on: that may wait, and the partition may be given up meanwhile.
+        runs = [partition.take(records) for records in cut_into_runs(admission.records)]
+        self._in_flight_bytes += sum(run.size_bytes for run in runs)
         for run in runs:
             await self.callback(self._message(tp, run))
 
@@ -262,11 +258,11 @@ class RunConsumer(ConsumerForFaust):
     def finish(self, run: Run) -> None:
         """A run's outputs and state are durable: it may be committed."""
         run.owner.finish(run)
-        self._in_flight_records -= len(run.records)
+        self._in_flight_bytes -= run.size_bytes
         self._changed.set()
 
     async def _wait_for_room(self) -> None:
-        while self._in_flight_records > MAX_IN_FLIGHT_RECORDS and not self.should_stop:
+        while self._in_flight_bytes > MAX_IN_FLIGHT_BYTES and not self.should_stop:
             await self._sleep_until_changed()
 
     async def _sleep_until_changed(self) -> None:

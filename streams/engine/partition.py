@@ -12,26 +12,38 @@ Three invariants are held here, in plain code that no broker is needed to test:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final
 
 from aiokafka import TopicPartition
 
+from rules.fold import SourceRecord
 
-class SourceRecord(Protocol):
-    """A consumed record, as aiokafka hands it over; `timestamp` is epoch milliseconds."""
+# A run is short enough that heartbeats and acknowledgements are served in between, and that the state which
+# it changes fits in one batch, also where each record holds many purchases.
+MAX_RUN_RECORDS: Final = 300
+MAX_RUN_BYTES: Final = 128 * 1024
+# What a record takes beside its value, roughly.
+_RECORD_BYTES: Final = 200
 
-    @property
-    def offset(self) -> int: ...  # noqa: D102  # named by the class
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+def cut_into_runs(records: Sequence[SourceRecord]) -> Iterator[Sequence[SourceRecord]]:
+    """Records in runs of at most so many, and of at most so many bytes where they are more than one."""
+    begin, run_bytes = 0, 0
+    for index, record in enumerate(records):
+        record_bytes = size_of(record)
+        if index > begin and (index - begin == MAX_RUN_RECORDS or run_bytes + record_bytes > MAX_RUN_BYTES):
+            yield records[begin:index]
+            begin, run_bytes = index, 0
+        run_bytes += record_bytes
+    if begin < len(records):
+        yield records[begin:]
+
+
+def size_of(record: SourceRecord) -> int:
+    """About how much memory a record takes, in bytes."""
+    return len(record.value or b"") + _RECORD_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +53,10 @@ class Run:
     owner: OwnedPartition
     records: Sequence[SourceRecord]
     finished: bool = False
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size_bytes = sum([size_of(record) for record in self.records])
 
     @property
     def end(self) -> int:

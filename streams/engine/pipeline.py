@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from rules.fold import Fold, Output, Record, StateNotReadyError
+from rules.fold import Fold, Output, StateNotReadyError
 from streams.engine.changelog import encode_changes
 from streams.engine.core import Engine
-from streams.engine.partition import Run, SourceRecord
+from streams.engine.partition import Run
 from streams.engine.partitioner import partition_for
 from streams.engine.tables import FoldPartition, FoldTable
-from streams.engine.writer import BatchWriter, Delivery, OutgoingRecord, Written
-
-
-def as_record(raw: SourceRecord, partition: int) -> Record:
-    """The fold's view of a consumed record."""
-    return Record(raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers), partition)
-
+from streams.engine.writer import Delivery, OutgoingRecord, Written
 
 # Hears of a run whose outputs are acknowledged: the run, its outputs, seconds since the pipeline took it.
 Observer = Callable[[Run, Sequence[Output], float], None]
@@ -78,10 +71,9 @@ class RunPipeline:
         assert fold is not None, "a step without a table needs a stateless fold"
         outputs: list[Output] = []
         fence = held.fence if held else -1
-        for raw in run.records:
-            if raw.offset <= fence:
+        for record in run.records:
+            if record.offset <= fence:
                 continue
-            record = as_record(raw, run.owner.tp.partition)
             while True:
                 try:
                     outputs += fold.apply(record)
@@ -90,24 +82,21 @@ class RunPipeline:
                     if self._wait_ready is None:
                         raise
                     await self._wait_ready(missing)
+        outputs += fold.flush()
         return outputs
 
-    def _write(self, outputs: Sequence[Output]) -> list[Delivery]:
-        writer: BatchWriter = self._engine.outputs
-        by_target: defaultdict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
-        for output in outputs:
-            topic, partitions = self._engine.target(output.topic)
-            key = output.key
+    def _write(self, outputs: Sequence[Output]) -> Iterable[Delivery]:
+        engine, writer = self._engine, self._engine.outputs
+        deliveries: dict[Delivery, None] = {}
+        for topic, key, value, headers, timestamp_ms in outputs:
+            name, partitions = engine.target(topic)
             partition = partition_for(key, partitions) if key is not None else 0
-            by_target[topic, partition].append(OutgoingRecord(key, output.value, output.headers, output.timestamp_ms))
-        return [
-            delivery
-            for (topic, partition), records in by_target.items()
-            for delivery in writer.write(topic, partition, records)
-        ]
+            deliveries[writer.append(name, partition, key, value, headers, timestamp_ms)] = None
+        writer.send()
+        return deliveries
 
     async def _acknowledged(
-        self, run: Run, outputs: Sequence[Output], deliveries: Sequence[Delivery], taken_s: float
+        self, run: Run, outputs: Sequence[Output], deliveries: Iterable[Delivery], taken_s: float
     ) -> None:
         for delivery in deliveries:
             await delivery

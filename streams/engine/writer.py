@@ -10,10 +10,10 @@ record leaves at once; under load the batches grow by themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -45,6 +45,7 @@ class Written(NamedTuple):
 
 
 Delivery = asyncio.Future[Written]
+_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
 class RecordTooLargeError(Exception):
@@ -75,17 +76,31 @@ class BatchWriter:
         self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
         self._lanes: dict[tuple[str, int], _Lane] = {}
+        # Lanes with records that nobody has sent on their way yet.
+        self._filled: dict[_Lane, None] = {}
 
-    def write(self, topic: str, partition: int, records: Iterable[OutgoingRecord]) -> list[Delivery]:
-        """Append records in order; each delivery is done when the broker acknowledged its batch."""
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None,
+    ) -> Delivery:
+        """Put a record behind those before it; it leaves with the next `send`, or with a batch that is full.
+
+        The delivery is done when the broker has acknowledged the record's batch.
+        """
         lane = self._lane(topic, partition)
-        deliveries: list[Delivery] = []
-        for record in records:
-            delivery = self._append(lane, record)
-            if not deliveries or deliveries[-1] is not delivery:
-                deliveries.append(delivery)
-        self._wake(lane)
-        return deliveries
+        self._filled[lane] = None
+        return self._append(lane, key, value, headers, timestamp_ms)
+
+    def send(self) -> None:
+        """Let all that was appended leave."""
+        filled, self._filled = self._filled, {}
+        for lane in filled:
+            self._wake(lane)
 
     def write_together(self, topic: str, partition: int, records: Sequence[OutgoingRecord]) -> Delivery:
         """Append records into one and the same batch: the broker takes all of them or none.
@@ -101,9 +116,9 @@ class BatchWriter:
         lane = self._lane(topic, partition)
         if lane.builder is not None and lane.builder.size() + size_bytes > self._max_batch_bytes:
             self._close_batch(lane)
-        delivery = self._append(lane, records[0])
+        delivery = self._append(lane, *records[0])
         for record in records[1:]:
-            if self._append(lane, record) is not delivery:
+            if self._append(lane, *record) is not delivery:
                 raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
         self._wake(lane)
         return delivery
@@ -114,15 +129,22 @@ class BatchWriter:
             lane = self._lanes[topic, partition] = _Lane(TopicPartition(topic, partition))
         return lane
 
-    def _append(self, lane: _Lane, record: OutgoingRecord) -> Delivery:
-        key, value, headers, timestamp_ms = record
+    def _append(
+        self,
+        lane: _Lane,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        timestamp_ms: int | None,
+    ) -> Delivery:
         builder = lane.builder or self._open_batch(lane)
-        fields = {"key": key, "value": value, "timestamp": timestamp_ms, "headers": list(headers)}
-        if builder.append(**fields) is None:
+        # aiokafka's builder takes a list of headers and nothing else.
+        listed = list(headers) if headers else _NO_HEADERS
+        if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
             self._close_batch(lane)
             builder = self._open_batch(lane)
             # The first record of a batch is taken whatever its size; the broker has the last word.
-            builder.append(**fields)
+            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)
         assert lane.delivery is not None
         return lane.delivery
 

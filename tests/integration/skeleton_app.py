@@ -15,7 +15,7 @@ from typing import Any
 import faust
 import orjson
 
-from rules.fold import Output, Record
+from rules.fold import Output, SourceRecord
 from streams.engine.app import EngineApp
 from streams.engine.core import EngineConfig
 from streams.engine.pipeline import RunPipeline
@@ -31,11 +31,15 @@ class HopFold:
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Nothing to restore."""
 
-    def apply(self, record: Record) -> Sequence[Output]:
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
         """One event in, one hop out."""
         assert record.value is not None
         device = orjson.loads(record.value)["device"]
         return [Output(HOPS, device.encode(), record.value)]
+
+    def flush(self) -> Sequence[Output]:
+        """Nothing is held back."""
+        return []
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Nothing ever changes."""
@@ -53,7 +57,7 @@ class CounterFold:
         """State records hold the number that each event of a device was given."""
         self.seen = {key: orjson.loads(value) for key, value in records.items()}
 
-    def apply(self, record: Record) -> Sequence[Output]:
+    def apply(self, record: SourceRecord) -> Sequence[Output]:
         """One hop in, one result out."""
         assert record.key is not None
         assert record.value is not None
@@ -64,6 +68,10 @@ class CounterFold:
             self._dirty.add(record.key)
         result = {"id": event["id"], "device": event["device"], "number": numbers[event["id"]]}
         return [Output(RESULTS, record.key, orjson.dumps(result))]
+
+    def flush(self) -> Sequence[Output]:
+        """Nothing is held back."""
+        return []
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """The devices that counted something new."""

@@ -80,3 +80,9 @@ def test_the_written_amount_is_the_amount(amount: int, code: str) -> None:
     number, _, currency = format_minor(amount, code).partition(" ")
     assert currency == code
     assert EXACT.scaleb(Decimal(number.replace(",", "")), decimals_of(code)) == amount
+
+
+def test_an_amount_beyond_all_reason_is_refused_and_not_converted() -> None:
+    assert convert_minor(10**15, "USD", "CNY", {"USD": Decimal(1000)}) == 10**18
+    with pytest.raises(MoneyError, match=r"more than 10\^18 of CNY at a rate of 1001"):
+        convert_minor(10**15, "USD", "CNY", {"USD": Decimal(1001)})

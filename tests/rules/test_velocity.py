@@ -24,7 +24,7 @@ from rules.plan import (
     Trailing,
     Window,
 )
-from rules.velocity import EntityLogs, Subject, measure
+from rules.velocity import Subject, measure
 from tests.oracle import APPROVED, DECLINED, EntityHistory, Seen, clears_at, value_of
 
 ZONE = "Europe/Berlin"
@@ -129,13 +129,11 @@ def test_every_feature_equals_a_loop_over_all_purchases(
         past = history.seen[repeat] if repeat < len(history.seen) and repeat % 5 == 0 else None
         bought = past.purchase if past else purchase(number, START_MS + offset, amount, merchant, device)
         transaction = transaction_hash(bought.transaction_id)
-        known = any(book.knows(KEY, transaction, kind) for kind in Book)
+        books = book.find(KEY, START_MS)
+        known = book.knows(KEY, books, transaction)
         assert known == history.has(bought.transaction_id)
         subject = Subject(bought, bought.amount, transaction, known)
-        logs = EntityLogs(
-            book.prepare(RULESET, PLAN, KEY, bought.event_time),
-            book.prepare(RULESET, PLAN, KEY, bought.event_time, Book.DECLINED),
-        )
+        logs = book.logs(RULESET, PLAN, KEY, books, bought.event_time)
         values = measure(PLAN, logs, subject, period_clock(ZONE))
         for feature, value in zip(PLAN.features, values, strict=True):
             if known and feature.outcome is not None:
@@ -159,6 +157,6 @@ def test_a_window_does_not_hold_its_first_instant(length_ms: int, expected: int)
     book = Logbook()
     first, second = purchase(1, START_MS, 5), purchase(2, START_MS + 1_000, 5)
     book.enter(RULESET, plan, KEY, Subject(first, 5, transaction_hash("t-1")))
-    logs = EntityLogs(book.prepare(RULESET, plan, KEY, second.event_time))
+    logs = book.logs(RULESET, plan, KEY, book.find(KEY, START_MS), second.event_time)
     (value,) = measure(plan, logs, Subject(second, 5, transaction_hash("t-2")), period_clock(ZONE))
     assert value.value == expected

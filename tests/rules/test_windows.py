@@ -89,5 +89,5 @@ def test_a_log_read_back_from_its_chunks_is_the_log_that_was_kept(
 def test_sums_outgrow_64_bits_without_harm() -> None:
     log = WindowLog()
     for number in range(20):
-        log.insert(number, 10**18, transaction_hash(str(number)), {})
+        log.insert(number, 10**18, transaction_hash(str(number)), ())
     assert log.total_minor(0, 20) == 20 * 10**18

@@ -25,6 +25,7 @@ class Raw:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     timestamp: int = 0
+    partition: int = 0
 
 
 def as_read(written: Sequence[OutgoingRecord]) -> list[Raw]:

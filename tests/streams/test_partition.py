@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.partition import OwnedPartition, Run
+from streams.engine.partition import OwnedPartition, Run, cut_into_runs
 
 
 @dataclass
@@ -18,6 +18,7 @@ class Raw:
     key: bytes | None = None
     value: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int = 0
 
 
 def fetched(*offsets: int) -> list[Raw]:
@@ -153,3 +154,14 @@ def test_whatever_the_read_position_does_every_record_is_taken_once_and_in_order
             position = admission.reread_from
         taken += offsets(admission.records)
     assert taken == present
+
+
+def test_runs_are_bounded_by_records_and_by_bytes_and_lose_nothing() -> None:
+    small = fetched(*range(700))
+    assert [len(run) for run in cut_into_runs(small)] == [300, 300, 100]
+    large = [Raw(number, value=b"x" * 60_000) for number in range(5)]
+    assert [len(run) for run in cut_into_runs(large)] == [2, 2, 1]
+    larger = [Raw(number, value=b"x" * 900_000) for number in range(2)]
+    assert [len(run) for run in cut_into_runs(larger)] == [1, 1]
+    for records in (small, large, larger, []):
+        assert [record for run in cut_into_runs(records) for record in run] == records

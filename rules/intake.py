@@ -1,0 +1,75 @@
+"""What comes in from outside: read and checked before anything depends on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.account import CreditLimit, InvalidAccountRecord, Repayment, decode_credit_limit, decode_repayment
+from models.money import MoneyError, convert_minor
+from models.purchase import InvalidPurchase, Purchase, decode_purchase
+from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, RefusedError
+from rules.fold import SourceRecord
+from rules.plan import RulesetPlan
+from rules.step import amount_in
+
+# A purchase may be dated this far after the broker's timestamp: clocks differ.
+MAX_AHEAD_MS: Final = 5 * 60 * 1000
+MAX_RECORD_BYTES: Final = 64 * 1024
+
+
+class Intake:
+    """Reads records that came in. Every method raises RefusedError, with the reason and what to do."""
+
+    def __init__(self, max_ahead_ms: int = MAX_AHEAD_MS) -> None:
+        self._max_ahead_ms = max_ahead_ms
+
+    def verify_size(self, value: bytes | None) -> None:
+        """Refuse what is too large to be read."""
+        size = len(value or b"")
+        if size > MAX_RECORD_BYTES:
+            raise RefusedError(OVERSIZED, f"{size} bytes, at most {MAX_RECORD_BYTES} are read: send less")
+
+    def purchase(self, value: bytes | None, timestamp_ms: int, plan: RulesetPlan) -> tuple[Purchase, int]:
+        """A purchase, and its amount in minor units of the ruleset's currency."""
+        try:
+            purchase = decode_purchase(value or b"")
+            amount_minor = amount_in(plan, purchase)
+        except InvalidPurchase as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        except MoneyError as error:
+            raise RefusedError(NO_RATE, str(error)) from None
+        self._verify_time(purchase.event_time, timestamp_ms)
+        return purchase, amount_minor
+
+    def credit_limit(self, record: SourceRecord, plan: RulesetPlan) -> CreditLimit:
+        """An account's credit limit, in a currency that the ruleset can reckon with."""
+        try:
+            limit = decode_credit_limit(record.value or b"")
+            convert_minor(limit.credit_limit, limit.currency, plan.currency, plan.rates)
+        except InvalidAccountRecord as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        except MoneyError as error:
+            raise RefusedError(NO_RATE, str(error)) from None
+        self._verify_time(limit.event_time, record.timestamp)
+        return limit
+
+    def repayment(self, record: SourceRecord, plan: RulesetPlan) -> Repayment:
+        """A repayment, in a currency that the ruleset can reckon with."""
+        try:
+            repayment = decode_repayment(record.value or b"")
+            convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
+        except InvalidAccountRecord as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        except MoneyError as error:
+            raise RefusedError(NO_RATE, str(error)) from None
+        self._verify_time(repayment.event_time, record.timestamp)
+        return repayment
+
+    def _verify_time(self, event_time_ms: int, timestamp_ms: int) -> None:
+        ahead_ms = event_time_ms - timestamp_ms
+        if ahead_ms > self._max_ahead_ms:
+            raise RefusedError(
+                FUTURE,
+                f"event_time is {ahead_ms} ms after the broker's timestamp, at most {self._max_ahead_ms} are "
+                "allowed: check the sender's clock, and that event_time is in milliseconds",
+            )

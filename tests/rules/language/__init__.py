@@ -1,0 +1,1 @@
+"""The rule language, from its text to what it decides."""
