@@ -33,8 +33,6 @@ def _object_schema(of: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 ActionText = Annotated[str, OneOf(tuple(Action)), Wanted("approve, flag or block")]
-# What a rule says: one that allows outweighs blocks, and is a reason of an approval.
-RuleActionText = Annotated[str, OneOf(("allow", "flag", "block")), Wanted("allow, flag or block")]
 
 
 class Reason(NamedTuple):
@@ -47,7 +45,7 @@ class Reason(NamedTuple):
 
     rule: str
     code: str
-    action: RuleActionText
+    action: ActionText
     feature: str | None = None
     observed: int | float | str | None = None
     threshold: int | float | str | None = None

@@ -173,7 +173,8 @@ class LineOracle:
         for rule, condition in zip(self.ruleset.document.rules, self.ruleset.conditions, strict=True):
             if truth(condition, facts, self._slots) is not True:
                 continue
-            reason = Reason(rule.id, rule.code, rule.then, *explain(condition, facts, self._slots, self._features))
+            says = Action.APPROVE if rule.then == "allow" else Action(rule.then)
+            reason = Reason(rule.id, rule.code, says, *explain(condition, facts, self._slots, self._features))
             (shadow if rule.mode == "shadow" else live).append(reason)
             final = final or (rule.final and rule.mode == "live")
         latest_ms = account.latest_ms
@@ -241,9 +242,9 @@ def _holds(value: int, clearing: Clearing) -> bool:
 
 
 def _action(said: set[str], *, final: bool) -> Action:
-    if final or ("block" in said and "allow" not in said):
+    if final or (Action.BLOCK in said and Action.APPROVE not in said):
         return Action.BLOCK
-    return Action.FLAG if said == {"flag"} else Action.APPROVE
+    return Action.FLAG if said == {Action.FLAG} else Action.APPROVE
 
 
 def in_event_order(

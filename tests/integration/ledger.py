@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from models.account import CreditLimit, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, decode_decision
 from models.purchase import Purchase, decode_purchase
+from rules.bundle import unpack_bundle
 from rules.desk import RECEIVED_HEADER
 from rules.entity import entity_of
-from rules.fold import Record
 from rules.language.compile import CompiledRuleset
-from rules.route import CREDIT_LIMIT, PURCHASE, Route, read_route
+from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Route, read_route
 from streams.topics import ASSESSMENTS, BLOCKED, DECISIONS, FLAGGED, SIGHTINGS
 from tests.integration.line import Line
 from tests.integration.shopping import Event
@@ -69,27 +69,30 @@ async def read_ledger(line: Line) -> Ledger:
 
 
 def _arrivals(records: Iterable[Any], *, at_desk: bool) -> Iterable[Arrival]:
-    known: set[tuple[Any, ...]] = set()
-    for raw in records:
-        record = Record(raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers), raw.partition)
+    known: set[tuple[Entity | None, str]] = set()
+    for record in records:
         route, _ = read_route(record)
-        event, identity = _event(route, record)
-        entity = None if at_desk else entity_of(record.key.decode() if record.key else "")
-        if identity is not None:
-            if (entity, identity) in known:
-                continue
-            known.add((entity, identity))
+        entity = None if at_desk else entity_of(record.key.decode())
         stamps = {tuple(of.split(",")): [Measured(v, tuple(c)) for v, c in values] for of, values in route.stamps}
-        yield Arrival(entity, event, stamps, raw.partition, raw.offset)
+        for event in _events(route, record):
+            if isinstance(event, Purchase):
+                if (entity, event.transaction_id) in known:
+                    continue
+                known.add((entity, event.transaction_id))
+            yield Arrival(entity, event, stamps, record.partition, record.offset)
 
 
-def _event(route: Route, record: Record) -> tuple[Event, str | None]:
-    """What the record holds, and what it is known by; a credit limit may come twice, with no harm."""
-    value = record.value or b""
+def _events(route: Route, record: Any) -> list[Event]:
+    """What a record brings. A purchase under another key than its account's is only passing."""
+    if route.kind == CREDIT_LIMIT:
+        return [decode_credit_limit(record.value)]
+    if route.kind == REPAYMENT:
+        return [decode_repayment(record.value)]
     if route.kind == PURCHASE:
-        purchase = decode_purchase(value)
-        return purchase, purchase.transaction_id
-    return (decode_credit_limit(value) if route.kind == CREDIT_LIMIT else decode_repayment(value)), None
+        return [decode_purchase(record.value)]
+    assert route.kind == BUNDLE
+    bundled = [(each.key, decode_purchase(each.value or b"")) for each in unpack_bundle(record.value)]
+    return [purchase for key, purchase in bundled if key == purchase.account_id.encode()]
 
 
 def expect(ledger: Ledger, ruleset: CompiledRuleset) -> dict[str, Decision]:

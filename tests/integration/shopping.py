@@ -61,6 +61,24 @@ rules:
   - {id: on-trial, when: "count(ip, 10m) > 4 and hour < 18", then: block, mode: shadow}
 """
 
+# Of the account and its cards alone: no purchase goes to a station.
+ACCOUNT_RULES = """
+ruleset: checkout
+currency: CNY
+time_zone: Asia/Shanghai
+rates: {USD: 7.1}
+allowed_lateness: 12h
+max_rows: 4096
+rules:
+  - {id: over-credit, when: amount > available_credit, then: block, final: true}
+  - {id: burst, when: "count(account_id, 10m) > 3", then: block}
+  - {id: declined-before, when: "count(account_id, 1h, declined) >= 2", then: flag}
+  - {id: day, when: "sum(amount, account_id, today, approved) > 6_000.00 and since(account_id) < 10m", then: flag}
+  - {id: cards, when: "distinct(card_id, account_id, 1h) > 1 and count(card_id, 5m) > 1", then: flag}
+  - {id: devices, when: "distinct(device_id, account_id, 6h) > 2", then: flag}
+  - {id: at-shop, when: "sum(amount, (account_id, merchant_id), 24h, approved) > 4_000.00", then: flag}
+"""
+
 Event = Purchase | CreditLimit | Repayment
 _DECODERS = {"purchases": decode_purchase, "accounts": decode_credit_limit, "repayments": decode_repayment}
 _SHARED_HOMES = 0.25

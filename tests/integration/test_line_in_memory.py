@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from models.decision import decode_decision
-from tests.integration.shopping import Sent, ruleset, shopping
+from tests.integration.shopping import ACCOUNT_RULES, RULES, Sent, ruleset, shopping
 from tests.line_oracle import LineOracle, in_event_order
 from tests.memory import MemoryLine
 
 HOURS_AHEAD_MS = 24 * 3_600_000
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_decision_equals_the_oracles(seed: int) -> None:
-    compiled = ruleset()
+@pytest.mark.parametrize(("seed", "rules"), [(1, RULES), (2, RULES), (3, ACCOUNT_RULES)])
+def test_every_decision_equals_the_oracles(seed: int, rules: str) -> None:
+    compiled = ruleset(rules)
     sent = shopping(seed, 4_000, accounts=200, disorder=0.03)
     line = MemoryLine(compiled)
     for one in sent:
