@@ -20,7 +20,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    told = config.stash.get(_TOLD, [])
+    told = config.stash.get(_TOLD, list[str]())
     if told:
         terminalreporter.section("measured")
         for line in told:

@@ -31,10 +31,16 @@ rules:
 """
 NOW_MS = int(time.time() * 1000)
 HOUR_MS = 3_600_000
-HEADERS = [("traceparent", b"00-1"), ("traceparent", b"00-2"), ("étiquette", b"\xff\x00"), ("empty", b"")]
+HEADERS = [
+    ("traceparent", b"00-1"),
+    ("traceparent", b"00-2"),
+    ("étiquette", b"\xff\x00"),
+    ("empty", b""),
+    ("null", None),
+]
 ACCOUNT_KEYS = [f"a-{number}".encode() for number in range(6)]
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Bad(NamedTuple):
