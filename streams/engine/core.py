@@ -47,6 +47,8 @@ class EngineConfig:
     idempotent: bool = True
     group_instance_id: str | None = None
     compression: str | None = None
+    output_gap_ms: float = 2.0
+    state_gap_ms: float = 5.0
     stall_s: float = 30.0
     drain_s: float = 8.0
 
@@ -95,8 +97,9 @@ class Engine:
 
     async def start(self) -> None:
         """Start both producers: one for outputs, one for state, so that neither waits for the other."""
-        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES)
-        self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES)
+        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms)
+        # Nobody waits for the state but the commit of offsets.
+        self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
         for logical, name in self.config.targets.items():
             partitions = await self._producers[0].partitions_for(name)
             if not partitions:
@@ -108,7 +111,7 @@ class Engine:
         for producer in self._producers:
             await producer.stop()
 
-    async def _writer(self, max_batch_bytes: int) -> BatchWriter:
+    async def _writer(self, max_batch_bytes: int, gap_ms: float) -> BatchWriter:
         producer = AIOKafkaProducer(
             **self.client_options(),
             acks="all",
@@ -120,7 +123,7 @@ class Engine:
         )
         await producer.start()
         self._producers.append(producer)
-        return BatchWriter(producer, max_batch_bytes, self.fail)
+        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000)
 
     def target(self, logical: str) -> tuple[str, int]:
         """The name and partition count of a topic to write to."""

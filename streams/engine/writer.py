@@ -64,17 +64,25 @@ class _Lane:
 
 
 class BatchWriter:
-    """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost."""
+    """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost.
+
+    Departures lie at least `gap_s` apart. What comes after a pause leaves at once; under load records wait for
+    each other, and the batches of all partitions leave in one request.
+    """
 
     def __init__(
         self,
         producer: AIOKafkaProducer,
         max_batch_bytes: int,
         on_failure: Callable[[BaseException], None],
+        gap_s: float = 0.0,
     ) -> None:
         self._producer = producer
         self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
+        self._gap_s = gap_s
+        self._left_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         # Lanes with records that nobody has sent on their way yet.
         self._filled: dict[_Lane, None] = {}
@@ -97,7 +105,19 @@ class BatchWriter:
         return self._append(lane, key, value, headers, timestamp_ms)
 
     def send(self) -> None:
-        """Let all that was appended leave."""
+        """Let all that was appended leave, as soon as the gap allows."""
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait_s = self._left_s + self._gap_s - loop.time()
+        if wait_s <= 0:
+            self._leave()
+        else:
+            self._timer = loop.call_later(wait_s, self._leave)
+
+    def _leave(self) -> None:
+        self._timer = None
+        self._left_s = asyncio.get_running_loop().time()
         filled, self._filled = self._filled, {}
         for lane in filled:
             self._wake(lane)
@@ -120,7 +140,8 @@ class BatchWriter:
         for record in records[1:]:
             if self._append(lane, *record) is not delivery:
                 raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
-        self._wake(lane)
+        self._filled[lane] = None
+        self.send()
         return delivery
 
     def _lane(self, topic: str, partition: int) -> _Lane:

@@ -12,7 +12,7 @@ from streams.simulate.simulation import simulate
 DEMO_RECORDING: Final = Path("examples/recordings/demo.jsonl.gz")
 DEMO: Final = SimulationConfig(
     seed=7,
-    accounts=400,
+    accounts=1_500,
     purchases=12_000,
     # 2026-03-02T06:00:00Z, a Monday, two in the afternoon in Shanghai.
     start_ms=1_772_431_200_000,
