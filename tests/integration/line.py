@@ -9,7 +9,7 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +107,28 @@ class Line:
             left[topic] = sum(end - (committed or 0) for committed, end in offsets.values())
         return left
 
-    async def finish(self, workers: Workers, timeout_s: float) -> None:
-        """Wait until all that was sent is decided and committed."""
+    async def finish(self, workers: Workers, timeout_s: float, *, supervised: bool = False) -> list[int]:
+        """Wait until all that was sent is decided and committed.
+
+        A worker that ends by itself is a fault; with `supervised` another is started in its place, and the
+        codes are returned.
+        """
         deadline_s = time.monotonic() + timeout_s
+        codes: list[int] = []
         while any((left := await self.unfinished()).values()):
             # A signal that came before the worker could take it ends it as it ends any process.
             faults = [code for code in workers.reap() if code not in (0, -signal.SIGTERM)]
-            assert not faults, f"workers ended by themselves with {faults}\n{workers.log_text()}"
+            assert supervised or not faults, f"workers ended by themselves with {faults}\n{workers.log_text()}"
+            workers.start(len(faults))
+            codes += faults
             assert time.monotonic() < deadline_s, f"not finished in {timeout_s} s: {left}\n{workers.log_text()}"
             await asyncio.sleep(_POLL_S)
+        return codes
+
+
+async def until(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
+    """Wait for something to come true."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"
+        await asyncio.sleep(0.1)
