@@ -36,6 +36,8 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+# No broker holds an acknowledgement back for so long: whoever waits for one longer is stuck.
+_STUCK_S: Final = 300.0
 # A pause between attempts to reach a broker that is away.
 _RETRY_S: Final = 1.0
 
@@ -65,6 +67,7 @@ class StopbankApp(EngineApp):
         self._actions: Counter[str] = Counter()
         self._rule_hits: Counter[tuple[str, str]] = Counter()
         self._open = False
+        self._waiting = False
         self._recovering_since_s = time.monotonic()
         self._following: asyncio.Task[None] | None = None
 
@@ -123,7 +126,9 @@ class StopbankApp(EngineApp):
     async def wait_ready(self, missing: StateNotReadyError) -> None:
         """Wait until another ruleset arrives."""
         log.info("waiting", reason=str(missing))
+        self._waiting = True
         await self.registry.wait_changed()
+        self._waiting = False
 
     def note_decision(self, decision: Decision | None) -> None:
         """Count a decision; None is a repeat of an earlier one."""
@@ -137,10 +142,10 @@ class StopbankApp(EngineApp):
             for reason in reasons:
                 self._rule_hits[reason.rule, mode] += 1
 
-    def note_outputs(self, run: Run, outputs: Sequence[Output], elapsed_s: float) -> None:
+    def note_outputs(self, run: Run, outputs: Sequence[Output]) -> None:
         """Count what a run has brought, now that it is acknowledged."""
         metrics, now_ms = self.metrics, int(time.time() * 1000)
-        metrics.in_process_s.observe(elapsed_s, len(run.records))
+        metrics.in_process_s.observe(time.monotonic() - run.taken_s, len(run.records))
         for action, count in self._actions.items():
             metrics.decisions.labels(action).inc(count)
         for (rule, mode), count in self._rule_hits.items():
@@ -159,7 +164,11 @@ class StopbankApp(EngineApp):
     # -- probes -------------------------------------------------------------------------------------
 
     def _live(self) -> str | None:
-        return None
+        """Why the process should be started again; it waits for a broker or a ruleset as long as it takes."""
+        if self._consumer is None or self._waiting:
+            return None
+        stuck_s = self.consumer.stuck_s()
+        return f"nothing has been finished for {stuck_s:.0f} s" if stuck_s > _STUCK_S else None
 
     def _ready(self) -> str | None:
         if not self._open:

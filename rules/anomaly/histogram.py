@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rules.anomaly.codec import AnomalyStateError, unpack
 
 _HEAD: Final = struct.Struct("<H")
+_INDEX: Final = np.dtype("<u2")
+_COUNT: Final = np.dtype("<u4")
 
 
 class Histogram:
@@ -17,17 +21,17 @@ class Histogram:
     __slots__ = ("bins", "total")
 
     def __init__(self, size: int) -> None:
-        self.bins = [0] * size
+        self.bins: NDArray[np.int64] = np.zeros(size, np.int64)
         self.total = 0
+
+    def count(self, index: int) -> int:
+        """How many lie in a bin."""
+        return int(self.bins[index])
 
     def above(self, position: float) -> float:
         """How many lie above a position, in bins; inside its bin they are taken as spread evenly."""
-        bins = self.bins
         index = int(position)
-        # Whichever side is shorter is the one to add up.
-        is_low = 2 * index < len(bins)
-        beyond = self.total - sum(bins[: index + 1]) if is_low else sum(bins[index + 1 :])
-        return beyond + bins[index] * (1.0 - (position - index))
+        return int(self.bins[index + 1 :].sum()) + int(self.bins[index]) * (1.0 - (position - index))
 
     def learn(self, index: int) -> None:
         """Count one purchase in a bin."""
@@ -36,34 +40,30 @@ class Histogram:
 
     def fade(self) -> None:
         """Halve every bin; an odd one out goes on to the next bin, so that thin tails are not lost."""
-        carry = 0
-        for index, count in enumerate(self.bins):
-            count += carry
-            self.bins[index] = count >> 1
-            carry = count & 1
-        self.total = sum(self.bins)
+        # So the counts up to each bin are halved, and rounded down.
+        halved = np.cumsum(self.bins) >> 1
+        self.bins = np.diff(halved, prepend=0)
+        self.total = int(halved[-1])
 
     def encode(self) -> bytes:
         """The one text of this state: the bins that are not empty, in order."""
-        used = [index for index, count in enumerate(self.bins) if count]
-        counts = [self.bins[index] for index in used]
-        return struct.pack(f"<H{len(used)}H{len(used)}I", len(used), *used, *counts)
+        used = np.flatnonzero(self.bins)
+        head = _HEAD.pack(len(used))
+        return head + used.astype(_INDEX).tobytes() + self.bins[used].astype(_COUNT).tobytes()
 
     @classmethod
     def decode(cls, raw: bytes, at: int, size: int) -> tuple[Histogram, int]:
         """Read what `encode` wrote at `at`; gives the position after it. Raises AnomalyStateError."""
         histogram = cls(size)
         (used,) = unpack(_HEAD, raw, at)
-        body = struct.Struct(f"<{used}H{used}I")
-        numbers = unpack(body, raw, at + _HEAD.size)
-        indices, counts = numbers[:used], numbers[used:]
-        if not _ascending(indices) or (indices and indices[-1] >= size) or 0 in counts:
+        at += _HEAD.size
+        end = at + used * (_INDEX.itemsize + _COUNT.itemsize)
+        if end > len(raw):
+            raise AnomalyStateError("anomaly state: the bytes end too early")
+        indices = np.frombuffer(raw, _INDEX, used, at)
+        counts = np.frombuffer(raw, _COUNT, used, at + used * _INDEX.itemsize)
+        if (np.diff(indices.astype(np.int64)) <= 0).any() or (used and indices[-1] >= size) or not counts.all():
             raise AnomalyStateError("anomaly state: a histogram that cannot have come about")
-        for index, count in zip(indices, counts, strict=True):
-            histogram.bins[index] = count
-        histogram.total = sum(counts)
-        return histogram, at + _HEAD.size + body.size
-
-
-def _ascending(numbers: tuple[int, ...]) -> bool:
-    return all(left < right for left, right in pairwise(numbers))
+        histogram.bins[indices] = counts
+        histogram.total = int(histogram.bins.sum())
+        return histogram, end

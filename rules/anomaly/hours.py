@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from rules.anomaly.population import HOURS, Population
@@ -17,9 +18,9 @@ def hour_surprise(profile: Profile, population: Population, hour: float) -> floa
     """-ln of how likely this hour is, against an even spread over the day, in nats; 0 if it is as likely."""
     index = int(hour) % HOURS
     everyone = population.hours
-    usual = (HOURS * _around(everyone.bins, index) + HOURS) / (everyone.total + HOURS)
+    usual = (HOURS * _around(everyone.count, index) + HOURS) / (everyone.total + HOURS)
     own = profile.hours
-    density = (HOURS * _around(own, index) + PRIOR_PURCHASES * usual) / (sum(own) + PRIOR_PURCHASES)
+    density = (HOURS * _around(own.__getitem__, index) + PRIOR_PURCHASES * usual) / (sum(own) + PRIOR_PURCHASES)
     return -math.log(density) if density < 1.0 else 0.0
 
 
@@ -32,6 +33,6 @@ def learn_hour(profile: Profile, population: Population, hour: float) -> None:
         profile.hours = [count >> 1 for count in profile.hours]
 
 
-def _around(counts: list[int], index: int) -> float:
+def _around(count: Callable[[int], int], index: int) -> float:
     """The count of an hour, smoothed over its two neighbours."""
-    return 0.5 * counts[index] + 0.25 * (counts[index - 1] + counts[index + 1 - HOURS])
+    return 0.5 * count(index) + 0.25 * (count(index - 1) + count(index + 1 - HOURS))

@@ -11,6 +11,7 @@ and committed, and a partition is opened only when its fold has been read back t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -22,8 +23,8 @@ from faust.types import TP, Message
 
 from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
+from streams.engine.opening import Opening
 from streams.engine.partition import OwnedPartition, Run, cut_into_runs
-from streams.engine.recovery import ChangelogReader
 
 log = structlog.get_logger(__name__)
 
@@ -140,56 +141,11 @@ class RunConsumer(ConsumerForFaust):
         self._owned = {tp: OwnedPartition(tp) for tp in assigned}
         self.app.engine.keep_only(assigned)
         log.info("took over", partitions=[f"{tp.topic}-{tp.partition}" for tp in sorted(assigned)])
-        self._opening = asyncio.create_task(self._guarded(self._open_all(dict(self._owned))))
+        self._opening = asyncio.create_task(self._guarded(self._open_all(self._owned)))
 
     async def _open_all(self, owned: Mapping[TopicPartition, OwnedPartition]) -> None:
-        engine = self.app.engine
-        changelogs = {engine.changelog_of(tp): tp for tp in owned if engine.changelog_of(tp)}
-        for tp, partition in owned.items():
-            if tp not in changelogs.values():
-                await self._open(partition, fence_end=0)
-        reader = ChangelogReader(engine.client_options, engine.stall_s)
-        await self._open_unmoved(reader, changelogs, owned)
-        async for changelog, image, end in reader.read(cast(Any, changelogs.keys())):
-            tp = changelogs[changelog]
-            held = engine.install(tp, image, end)
-            log.info("recovered", partition=str(tp), records=len(image.records), fence=held.fence)
-            await self._open(owned[tp], fence_end=held.fence + 1)
+        await Opening(self.app.engine, self.group, owned).open_all(self.app.on_expired)
         self.app.on_ownership_change(ready=True)
-
-    async def _open_unmoved(
-        self,
-        reader: ChangelogReader,
-        changelogs: dict[Any, TopicPartition],
-        owned: Mapping[TopicPartition, OwnedPartition],
-    ) -> None:
-        """Open at once the partitions whose fold is still in memory and whose changelog nobody touched."""
-        engine = self.app.engine
-        kept = {c: held for c, tp in changelogs.items() if (held := engine.held(tp)) is not None}
-        if not kept:
-            return
-        ends = await reader.end_offsets(kept)
-        for changelog, held in kept.items():
-            if held.changelog_end == ends[changelog] and held.fence == held.durable_fence:
-                await self._open(owned[changelogs.pop(changelog)], fence_end=held.fence + 1)
-
-    async def _open(self, partition: OwnedPartition, fence_end: int) -> None:
-        tp = partition.tp
-        committed = await self.group.committed(tp)
-        earliest = (await self.group.beginning_offsets([tp]))[tp]
-        self.app.engine.verify_fence(tp, committed, fence_end)
-        start = max(committed or 0, fence_end)
-        if start < earliest:
-            if committed is not None or fence_end:
-                log.error("records expired unread", partition=str(tp), missing=earliest - start, at=start)
-                self.app.on_expired(tp, earliest - start)
-            start = earliest
-        if partition.closed or self._owned.get(tp) is not partition:
-            return
-        self.group.seek(tp, start)
-        partition.committed = committed
-        partition.open(start)
-        self.group.resume(tp)
 
     async def _wait_until_idle(self, owned: list[OwnedPartition]) -> bool:
         """Wait for runs in flight, no longer than the group allows; False where some remain."""
@@ -232,7 +188,8 @@ class RunConsumer(ConsumerForFaust):
             self.group.seek(tp, admission.reread_from)
             return
         # All are taken before any is passed on: that may wait, and the partition may be given up meanwhile.
-        runs = [partition.take(records) for records in cut_into_runs(admission.records)]
+        taken_s = time.monotonic()
+        runs = [partition.take(records, taken_s) for records in cut_into_runs(admission.records)]
         self._in_flight_bytes += sum(run.size_bytes for run in runs)
         for run in runs:
             await self.callback(self._message(tp, run))
@@ -302,6 +259,11 @@ class RunConsumer(ConsumerForFaust):
     def owned_partitions(self) -> list[OwnedPartition]:
         """The partitions held now, open or not."""
         return list(self._owned.values())
+
+    def stuck_s(self) -> float:
+        """How long the oldest run in flight has been on its way, in seconds; 0 where there is none."""
+        taken_s = [at_s for partition in self._owned.values() if (at_s := partition.oldest_taken_s) is not None]
+        return time.monotonic() - min(taken_s) if taken_s else 0.0
 
     def highwater(self, tp: TP) -> int:
         """The broker's high watermark as last seen, 0 where it was not."""

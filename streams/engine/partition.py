@@ -48,10 +48,14 @@ def size_of(record: SourceRecord) -> int:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Consecutive records of one partition that travel through the worker as one message."""
+    """Consecutive records of one partition that travel through the worker as one message.
+
+    `taken_s` is when, by a clock that only goes forward.
+    """
 
     owner: OwnedPartition
     records: Sequence[SourceRecord]
+    taken_s: float
     finished: bool = False
     size_bytes: int = field(init=False)
 
@@ -123,9 +127,14 @@ class OwnedPartition:
         self.expected = fetched[-1].offset + 1
         return Admission(records=fetched)
 
-    def take(self, records: Sequence[SourceRecord]) -> Run:
+    @property
+    def oldest_taken_s(self) -> float | None:
+        """When the oldest run that is not finished was taken; None where there is none."""
+        return self._in_flight[0].taken_s if self._in_flight else None
+
+    def take(self, records: Sequence[SourceRecord], taken_s: float = 0.0) -> Run:
         """Make a run of admitted records and keep it until it is finished."""
-        run = Run(self, records)
+        run = Run(self, records, taken_s)
         self._in_flight.append(run)
         return run
 

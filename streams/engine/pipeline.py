@@ -8,7 +8,6 @@ again with the same result.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from rules.fold import Fold, Output, StateNotReadyError
@@ -19,8 +18,8 @@ from streams.engine.partitioner import partition_for
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import Delivery, OutgoingRecord, Written
 
-# Hears of a run whose outputs are acknowledged: the run, its outputs, seconds since the pipeline took it.
-Observer = Callable[[Run, Sequence[Output], float], None]
+# Hears of a run whose outputs are acknowledged.
+Observer = Callable[[Run, Sequence[Output]], None]
 
 
 class RunPipeline:
@@ -50,8 +49,9 @@ class RunPipeline:
     async def process(self, run: Run) -> None:
         """Fold a run and start its way to durability; returns before it is durable."""
         if run.owner.closed:
+            # It counts for nothing; that it no longer takes up room is all there is to say.
+            self._finish(run)
             return
-        taken_s = time.perf_counter()
         partition = run.owner.tp.partition
         held = self._held(partition)
         outputs = await self._fold(held.fold if held else self._stateless, run, held)
@@ -59,7 +59,7 @@ class RunPipeline:
         if held:
             held.fence = run.end - 1
             state = encode_changes(held.fold.changes(), held.fence)
-        writing = self._acknowledged(run, outputs, self._write(outputs), taken_s)
+        writing = self._acknowledged(run, outputs, self._write(outputs))
         self._last[partition] = asyncio.create_task(
             self._complete(run, writing, state, held, self._last.get(partition))
         )
@@ -95,13 +95,11 @@ class RunPipeline:
         writer.send()
         return deliveries
 
-    async def _acknowledged(
-        self, run: Run, outputs: Sequence[Output], deliveries: Iterable[Delivery], taken_s: float
-    ) -> None:
+    async def _acknowledged(self, run: Run, outputs: Sequence[Output], deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
             await delivery
         if self._observe is not None:
-            self._observe(run, outputs, time.perf_counter() - taken_s)
+            self._observe(run, outputs)
 
     async def _complete(
         self,
