@@ -108,6 +108,17 @@ def missing(counts: Mapping[str, int]) -> list[str]:
     return [spec.name for spec in SPECS if spec.name not in counts]
 
 
+def obstacles(counts: Mapping[str, int], prefix: str) -> list[str]:
+    """What keeps a worker from its work, one line each: topics that it needs and that are missing or don't fit."""
+    needed = {*INCOMING, *WRITTEN, *STATE_OF.values(), RULESETS}
+    absent = [
+        f"topic {prefix}{name} does not exist: run `stopbank topics create`"
+        for name in missing(counts)
+        if name in needed
+    ]
+    return [*absent, *misfits(counts)]
+
+
 async def create_topics(
     admin: AIOKafkaAdminClient, prefix: str, partitions: int, replication_factor: int = 1
 ) -> list[str]:
