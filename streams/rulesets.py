@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -83,6 +83,12 @@ class Registry:
     def get(self, reference: str) -> CompiledRuleset:
         """A ruleset by `id@version`. Raises StateNotReadyError while it was not seen."""
         compiled = self._compiled.get(reference)
+        if compiled is None and reference in self.sources:
+            # Of another id: purchases may be on their way under what was STOPBANK_RULESET before.
+            try:
+                compiled = self._compile(reference)
+            except RulesetError as error:
+                raise StateNotReadyError(f"ruleset {reference!r} can't be used here: {error}") from None
         if compiled is None:
             raise StateNotReadyError(f"ruleset {reference!r} was not published here yet")
         return compiled
@@ -106,7 +112,14 @@ class Registry:
     def _take_source(self, reference: str, source: str) -> None:
         self.sources[reference] = source
         if reference.partition("@")[0] == self.ruleset_id and reference not in self._compiled:
-            self._compiled[reference] = compile_ruleset(source, reference)
+            self._compile(reference)
+
+    def _compile(self, reference: str) -> CompiledRuleset:
+        """Compile a source. Its version is what it was published as, whatever this release would make of it."""
+        compiled = compile_ruleset(self.sources[reference], reference)
+        ruleset_id, _, version = reference.partition("@")
+        self._compiled[reference] = replace(compiled, id=ruleset_id, version=version)
+        return self._compiled[reference]
 
     def _choose(self) -> None:
         pointer = self.pointers.get(self.ruleset_id)
