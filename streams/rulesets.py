@@ -20,7 +20,7 @@ from rules.fold import StateNotReadyError
 from rules.language.compile import CompiledRuleset, RulesetError, compile_ruleset
 from rules.rulesets import reference_of
 from streams.settings import Settings
-from streams.topics import RULESETS
+from streams.topics import RULESET_RECORD_BYTES, RULESETS
 
 log = structlog.get_logger(__name__)
 
@@ -242,7 +242,7 @@ async def _write(
     entry = Entry(version=version, at_ms=int(time.time() * 1000), by=by, note=note)
     history = [*(before.history if before else []), entry][-MAX_HISTORY:]
     topic = settings.topic_prefix + RULESETS
-    producer = AIOKafkaProducer(**settings.kafka.client_options(), acks="all")
+    producer = AIOKafkaProducer(**settings.kafka.client_options(), acks="all", max_request_size=RULESET_RECORD_BYTES)
     await producer.start()
     try:
         text = orjson.dumps(Source(source=source).model_dump())

@@ -31,10 +31,13 @@ INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS)
 WRITTEN: Final = (SIGHTINGS, ASSESSMENTS, DECISIONS, BLOCKED, FLAGGED, DEAD_LETTERS)
 STATE_OF: Final = {SIGHTINGS: SIGHTINGS_STATE, ASSESSMENTS: ASSESSMENTS_STATE}
 
-_DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
 # A run's state lies in one batch of the changelog, and a dead letter is larger than what it holds.
 _STATE_BATCH_BYTES: Final = 16_000_000
 _DEAD_LETTER_BYTES: Final = 8_000_000
+# A rule file has at most a million characters, of up to four bytes each in JSON's UTF-8.
+RULESET_RECORD_BYTES: Final = 5_000_000
 
 
 class TopicsError(Exception):
@@ -54,6 +57,8 @@ _STATE: Final = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(_STATE_BATCH_BYTES),
     "min.cleanable.dirty.ratio": "0.1",
+    # Until then a worker that wrote after it had lost its partition is found out, and its records are put right.
+    "min.compaction.lag.ms": str(_HOUR_MS),
     # A worker that was away for a day still learns of every deletion.
     "delete.retention.ms": str(_DAY_MS),
 }
@@ -71,7 +76,7 @@ SPECS: Final = (
     TopicSpec(BLOCKED, config=_PASSING),
     TopicSpec(FLAGGED, config=_PASSING),
     TopicSpec(DEAD_LETTERS, config={"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(_DEAD_LETTER_BYTES)}),
-    TopicSpec(RULESETS, 1, {"cleanup.policy": "compact", "max.message.bytes": "4000000"}),
+    TopicSpec(RULESETS, 1, {"cleanup.policy": "compact", "max.message.bytes": str(RULESET_RECORD_BYTES)}),
     TopicSpec(SIGHTINGS_STATE, config=_STATE),
     TopicSpec(ASSESSMENTS_STATE, config=_STATE),
 )

@@ -52,6 +52,7 @@ class StopbankApp(EngineApp):
             group_id=settings.consumer_group,
             client=settings.kafka.client_options(),
             targets={name: prefix + name for name in topics.WRITTEN},
+            sources=[prefix + name for name in (*topics.INCOMING, topics.RULESETS)],
             session_timeout_s=settings.session_timeout_s,
             fetch_wait_ms=settings.fetch_wait_ms,
             linger_ms=settings.linger_ms,

@@ -115,11 +115,11 @@ def _beyond_the_cap(node: Expression, condition: Condition, max_rows: int) -> It
         if threshold < max_rows:
             continue
         advice = f"set `max_rows` above it, up to {MAX_ROWS}" if threshold < MAX_ROWS else "take a shorter window"
-        kept = f"`max_rows` keeps {max_rows} purchases singly"
+        kept = f"`max_rows` is {max_rows}: of an entity with more purchases the old ones are merged"
         if aggregate is Aggregate.COUNT:
-            message = f"{kept}: a count of more may be over by the purchases that were merged at the window's edge"
+            message = f"{kept}, and a count may be over by those at the window's edge"
         else:
-            message = f"{kept}: of more, not all different values are counted"
+            message = f"{kept}, and not all different values are counted"
         yield Finding(written.span, message, advice)
 
 

@@ -16,7 +16,8 @@ from faust.app.base import BootStrategy
 
 from rules.fold import Fold
 from streams.engine.consumer import RunConsumer
-from streams.engine.core import Engine, EngineConfig
+from streams.engine.core import Engine, EngineConfig, TopicMissingError
+from streams.engine.pause_guard import PausedError
 from streams.engine.run import RunSchema
 from streams.engine.tables import FoldTable, FoldTableManager
 from streams.engine.transport import RunTransport
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 # The exit code of a worker that met a fault no retry mends (sysexits.h: internal software error).
 EXIT_FAULT = 70
+# And of one whose surroundings are not as they must be (sysexits.h: configuration error).
+EXIT_CONFIG = 78
 
 
 class _EngineBoot(BootStrategy):
@@ -63,7 +66,20 @@ class EngineApp(faust.App):
     async def on_start(self) -> None:
         """Start the producers before anything is consumed."""
         await super().on_start()
-        await self.engine.start()
+        try:
+            await self.engine.start()
+        except TopicMissingError as missing:
+            # Nothing that is tried again: told plainly, for a person to mend.
+            log.critical("can't start", reason=str(missing))
+            os._exit(EXIT_CONFIG)
+        self.engine.pause_guard.touch()
+        self.add_future(self._watch_for_pauses())
+
+    async def _watch_for_pauses(self) -> None:
+        try:
+            await self.engine.pause_guard.watch()
+        except PausedError as paused:
+            self.fail(paused)
 
     async def on_stop(self) -> None:
         """Finish and commit what is in flight, then close the producers; the group is left after that."""

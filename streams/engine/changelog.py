@@ -41,8 +41,9 @@ class ChangelogImage:
 
     fence: int = NO_FENCE
     records: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
-    stale: int = 0
     _fences: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    # Keys whose last record in the partition is a stale one.
+    _overwritten: set[bytes] = field(default_factory=set[bytes])
 
     def apply(self, batch: Sequence[SourceRecord]) -> None:
         """Take changelog records in offset order. Raises ChangelogCorruptError."""
@@ -52,14 +53,29 @@ class ChangelogImage:
             if key is None:
                 raise ChangelogCorruptError(f"record without a key at offset {record.offset}")
             if fence < self._fences.get(key, NO_FENCE):
-                self.stale += 1
+                self._overwritten.add(key)
                 continue
             self._fences[key] = fence
             self.fence = max(self.fence, fence)
+            self._overwritten.discard(key)
             if value is None:
                 self.records.pop(key, None)
             elif key != _FENCE_KEY:
                 self.records[key] = value[_FENCE.size :]
+
+    def repairs(self) -> list[OutgoingRecord]:
+        """Records that put right what a worker wrote after it had lost the partition.
+
+        Compaction keeps a key's last record, whatever its fence: the one that counts must be the last.
+        """
+        return [
+            record
+            for key in sorted(self._overwritten)
+            for record in encode_changes([(key, self._value_of(key))], self._fences[key])
+        ]
+
+    def _value_of(self, key: bytes) -> bytes | None:
+        return b"" if key == _FENCE_KEY else self.records.get(key)
 
 
 def _fence_of(record: SourceRecord) -> int:

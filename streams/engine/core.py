@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
+from streams.engine.pause_guard import PauseGuard
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
 
@@ -22,25 +23,29 @@ MAX_OUTPUT_BATCH_BYTES = 900_000
 # Changelog topics are created with a larger message limit: a run's state must lie in one batch.
 MAX_STATE_BATCH_BYTES = 12_000_000
 
+_DAY_MS = 86_400_000
+
 
 class StateLostError(Exception):
     """Offsets were committed for state that the changelog no longer holds."""
 
 
 class TopicMissingError(Exception):
-    """A topic that the worker writes to does not exist."""
+    """A topic that the worker needs does not exist, or not with as many partitions as it must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """What the engine needs to know of its surroundings.
 
-    `client` holds aiokafka options that every client shares, `targets` maps a logical topic to its name.
+    `client` holds aiokafka options that every client shares, `targets` maps the logical name of a topic that is
+    written to its own; `sources` are the topics that are read, beside those with a table.
     """
 
     group_id: str
     client: Mapping[str, Any]
     targets: Mapping[str, str]
+    sources: Sequence[str] = ()
     session_timeout_s: float = 10.0
     fetch_wait_ms: int = 50
     linger_ms: int = 0
@@ -60,6 +65,8 @@ class Engine:
         self.config = config
         self.fail = fail
         self.tables: dict[str, FoldTable] = {}
+        # Below the session: a heartbeat may be some seconds old when a pause begins.
+        self.pause_guard = PauseGuard(config.session_timeout_s * 0.8)
         self.outputs: BatchWriter
         self.changelogs: BatchWriter
         self._producers: list[AIOKafkaProducer] = []
@@ -91,24 +98,51 @@ class Engine:
             "session_timeout_ms": session_ms,
             "heartbeat_interval_ms": session_ms // 3,
             "rebalance_timeout_ms": max(session_ms, int(self.drain_s * 1000) + 5_000),
-            "max_poll_interval_ms": 300_000,
+            # Whether records are taken is for /livez to say; a full worker that waits for a ruleset stays in the group.
+            "max_poll_interval_ms": _DAY_MS,
             "fetch_max_wait_ms": self.config.fetch_wait_ms,
         }
 
     async def start(self) -> None:
-        """Start both producers: one for outputs, one for state, so that neither waits for the other."""
+        """Start both producers: one for outputs, one for state, so that neither waits for the other.
+
+        Raises TopicMissingError, and aiokafka's errors where no broker answers.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms)
         # Nobody waits for the state but the commit of offsets.
         self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
-        for logical, name in self.config.targets.items():
-            partitions = await self._producers[0].partitions_for(name)
-            if not partitions:
-                raise TopicMissingError(f"topic {name} does not exist: run `stopbank topics create`")
-            self._targets[logical] = (name, len(partitions))
+        counts = await self._partition_counts()
+        self._targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
+        for source, table in self.tables.items():
+            changelog = table.changelog_tp(0).topic
+            if counts[source] != counts[changelog]:
+                raise TopicMissingError(
+                    f"{source} has {counts[source]} partitions and {changelog} has {counts[changelog]}, and state lies "
+                    "beside its source: `stopbank doctor` says what to do"
+                )
+
+    async def _partition_counts(self) -> dict[str, int]:
+        """How many partitions each topic has that is needed. Raises TopicMissingError."""
+        # Asked for by name, a topic may be created on the spot; asked for all, a broker names those it has.
+        cluster: Any = await self._producers[0].client.fetch_all_metadata()
+        needed = {*self.config.targets.values(), *self.config.sources, *self.tables}
+        needed |= {table.changelog_tp(0).topic for table in self.tables.values()}
+        absent = sorted(needed - set(cluster.topics()))
+        if absent:
+            raise TopicMissingError(f"missing topics: {', '.join(absent)}: run `stopbank topics create`")
+        return {name: len(cluster.partitions_for_topic(name)) for name in needed}
 
     async def stop(self) -> None:
-        """Flush and close the producers."""
-        for producer in self._producers:
+        """Flush and close the producers, started or not."""
+        producers, self._producers = self._producers, []
+        for producer in producers:
             await producer.stop()
 
     async def _writer(self, max_batch_bytes: int, gap_ms: float) -> BatchWriter:
@@ -121,8 +155,8 @@ class Engine:
             max_request_size=2 * max_batch_bytes,
             compression_type=self.config.compression,
         )
-        await producer.start()
         self._producers.append(producer)
+        await producer.start()
         return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000)
 
     def target(self, logical: str) -> tuple[str, int]:
@@ -149,6 +183,18 @@ class Engine:
         assert table is not None
         return table.install(tp.partition, image, end)
 
+    async def repair(self, changelog: TopicPartition, image: ChangelogImage) -> int:
+        """Put right what was overwritten in a changelog; returns how many records that took."""
+        repairs = image.repairs()
+        deliveries = [
+            self.changelogs.append(changelog.topic, changelog.partition, record.key, record.value, record.headers)
+            for record in repairs
+        ]
+        self.changelogs.send()
+        for delivery in deliveries:
+            await delivery
+        return len(repairs)
+
     def forget_fold(self, tp: TopicPartition) -> None:
         """Drop a fold whose memory may be ahead of its changelog."""
         table = self.table_of(tp)
@@ -170,6 +216,6 @@ class Engine:
         raise StateLostError(
             f"{tp.topic}-{tp.partition} is committed up to {committed}, but its state in "
             f"{changelog.topic}-{changelog.partition} reaches only {fence_end}: the changelog was "
-            f"truncated or replaced. Restore it, or reset the offsets of group "
-            f"{self.config.group_id} for {tp.topic} to what the changelog holds"
+            f"truncated or replaced. Restore it, or stop all workers and delete the offsets of group "
+            f"{self.config.group_id} for {tp.topic}: what is still in the topic is then decided anew"
         )

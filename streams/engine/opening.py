@@ -43,7 +43,11 @@ class Opening:
         async for changelog, image, end in reader.read(changelogs.keys()):
             tp = changelogs[changelog]
             held = engine.install(tp, image, end)
-            log.info("recovered", partition=str(tp), records=len(image.records), fence=held.fence)
+            engine.pause_guard.touch()
+            repaired = await engine.repair(changelog, image)
+            if repaired:
+                held.changelog_end = None
+            log.info("recovered", partition=str(tp), records=len(image.records), fence=held.fence, repaired=repaired)
             await self._open(tp, held.fence + 1, on_expired)
 
     async def _unmoved(

@@ -22,6 +22,10 @@ from streams.engine.writer import Delivery, OutgoingRecord, Written
 Observer = Callable[[Run, Sequence[Output]], None]
 
 
+class ForeignWriterError(Exception):
+    """Somebody else wrote to the changelog of a partition that this worker owns."""
+
+
 class RunPipeline:
     """Processes the runs of one source topic.
 
@@ -48,10 +52,17 @@ class RunPipeline:
 
     async def process(self, run: Run) -> None:
         """Fold a run and start its way to durability; returns before it is durable."""
+        try:
+            await self._process(run)
+        except Exception as failure:  # noqa: BLE001  # Faust would take the run for done
+            self._engine.fail(failure)
+
+    async def _process(self, run: Run) -> None:
         if run.owner.closed:
             # It counts for nothing; that it no longer takes up room is all there is to say.
             self._finish(run)
             return
+        self._engine.pause_guard.verify()
         partition = run.owner.tp.partition
         held = self._held(partition)
         outputs = await self._fold(held.fold if held else self._stateless, run, held)
@@ -115,6 +126,7 @@ class RunPipeline:
             if earlier is not None:
                 await earlier
             if held is not None and self._table is not None:
+                self._engine.pause_guard.verify()
                 changelog = self._table.changelog_tp(run.owner.tp.partition)
                 written = await self._engine.changelogs.write_together(changelog.topic, changelog.partition, state)
                 self._note(held, written, run.end - 1)
@@ -124,6 +136,14 @@ class RunPipeline:
 
     def _note(self, held: FoldPartition, written: Written, fence: int) -> None:
         held.durable_fence = fence
-        known = written.base_offset >= 0
-        # Several runs may share a batch: the batch's end is the same for each of them.
-        held.changelog_end = written.base_offset + written.records if known else None
+        if written.base_offset < 0:
+            held.changelog_end = None
+            return
+        end = written.base_offset + written.records
+        # Several runs may share a batch, and its end. Anything else between two batches was not written here.
+        if held.changelog_end not in (None, written.base_offset, end):
+            raise ForeignWriterError(
+                f"the changelog went from offset {held.changelog_end} to {written.base_offset} by another's hand: "
+                "a worker that had lost the partition, or two groups of workers with one set of topics"
+            )
+        held.changelog_end = end

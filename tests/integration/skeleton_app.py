@@ -85,6 +85,7 @@ def make_app(bootstrap_servers: str) -> EngineApp:
         group_id=PREFIX + "skeleton",
         client={"bootstrap_servers": bootstrap_servers},
         targets={HOPS: HOPS, RESULTS: RESULTS},
+        sources=[EVENTS],
         session_timeout_s=float(os.environ.get("SKELETON_SESSION_S", "6")),
     )
     app = EngineApp("skeleton", config)

@@ -113,12 +113,13 @@ def test_a_rule_that_always_matches_is_named_with_what_must_be_known_for_it(when
         ('mcc in ["5411", "57"]', "17+4 `mcc` is never '57'"),
         (
             "count(ip, 1h) > 512",
-            "1+19 `max_rows` keeps 512 purchases singly: a count of more may be over by the purchases that were merged"
-            " at the window's edge",
+            "1+19 `max_rows` is 512: of an entity with more purchases the old ones are merged, and a count may be over"
+            " by those at the window's edge",
         ),
         (
             "distinct(account_id, ip, 1h) >= 600",
-            "1+35 `max_rows` keeps 512 purchases singly: of more, not all different values are counted",
+            "1+35 `max_rows` is 512: of an entity with more purchases the old ones are merged, and not all different"
+            " values are counted",
         ),
     ],
 )
