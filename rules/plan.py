@@ -27,6 +27,13 @@ ENTITY_FIELDS: Final = (
 ACCOUNT_FIELDS: Final = frozenset({"account_id", "card_id"})
 
 
+def scope_of(entity: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields that an entity is told apart by: a card is its account's, also where only the card is named."""
+    if "card_id" in entity and "account_id" not in entity:
+        return ("account_id", *entity)
+    return entity
+
+
 class Aggregate(StrEnum):
     """What is computed over the purchases of an entity.
 

@@ -1,36 +1,56 @@
-"""Kafka clients for commands that run once."""
+"""Kafka clients for commands that run once: they answer soon, and say why they can't reach a broker."""
 
 # aiokafka is typed in part only.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.settings import Settings
+from streams.topics import partition_counts, require_topics
+from streams.unreachable import telling_why
+
+_CONNECT_WAIT_S: Final = 15.0
+# What a topic takes where nothing else is set.
+_RECORD_BYTES: Final = 1_048_576
 
 
 @asynccontextmanager
 async def admin_client(settings: Settings) -> AsyncGenerator[AIOKafkaAdminClient]:
-    """An admin client. Raises aiokafka's KafkaConnectionError where no broker answers."""
+    """An admin client. Raises BrokerUnreachableError where no broker answers."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     try:
-        await admin.start()
+        await _start(admin, settings)
         yield admin
     finally:
         await admin.close()
 
 
 @asynccontextmanager
-async def producer_client(settings: Settings) -> AsyncGenerator[AIOKafkaProducer]:
-    """A producer that waits for every replica. Raises KafkaConnectionError where no broker answers."""
-    producer = AIOKafkaProducer(**settings.kafka.client_options(), acks="all", linger_ms=settings.linger_ms)
+async def producer_client(
+    settings: Settings, topics: Collection[str], max_record_bytes: int = _RECORD_BYTES
+) -> AsyncGenerator[AIOKafkaProducer]:
+    """A producer that waits for every replica, for these topics.
+
+    Raises BrokerUnreachableError where no broker answers, TopicsError where a topic is missing.
+    """
+    async with admin_client(settings) as admin:
+        await require_topics(admin, settings.topic_prefix, topics)
+    producer = AIOKafkaProducer(
+        **settings.kafka.client_options(),
+        acks="all",
+        linger_ms=settings.linger_ms,
+        max_request_size=max_record_bytes,
+    )
     try:
-        await producer.start()
+        await _start(producer, settings)
         yield producer
     finally:
         await producer.stop()
@@ -38,17 +58,30 @@ async def producer_client(settings: Settings) -> AsyncGenerator[AIOKafkaProducer
 
 @asynccontextmanager
 async def reading_client(settings: Settings, topic: str, *, from_beginning: bool) -> AsyncGenerator[AIOKafkaConsumer]:
-    """A consumer of a whole topic, of no group, placed at its beginning or its end."""
+    """A consumer of a whole topic, of no group, placed at its beginning or its end.
+
+    Raises BrokerUnreachableError where no broker answers, TopicsError where the topic is missing.
+    """
+    async with admin_client(settings) as admin:
+        await require_topics(admin, settings.topic_prefix, [topic])
+        count = (await partition_counts(admin, settings.topic_prefix))[topic]
+    # Assigned rather than subscribed: a subscription to a topic that goes away waits for it for good.
+    partitions = [TopicPartition(settings.topic_prefix + topic, number) for number in range(count)]
     consumer = AIOKafkaConsumer(
-        settings.topic_prefix + topic,
         **settings.kafka.client_options(),
         auto_offset_reset="earliest" if from_beginning else "latest",
         fetch_max_wait_ms=settings.fetch_wait_ms,
     )
     try:
-        await consumer.start()
-        for tp in consumer.assignment():
+        await _start(consumer, settings)
+        consumer.assign(partitions)
+        for tp in partitions:
             await consumer.position(tp)
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def _start(client: Any, settings: Settings) -> None:
+    with telling_why(settings.kafka):
+        await asyncio.wait_for(client.start(), _CONNECT_WAIT_S)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+
+from streams.settings import SettingsError
 
 log = structlog.get_logger(__name__)
 
 # What a probe is told: None when all is well, else the reason why not.
 Probe = Callable[[], str | None]
+
+_INDEX = "/livez    the process runs\n/readyz   it decides, or why it does not\n/metrics  for Prometheus\n"
 
 
 class HealthServer:
@@ -22,6 +27,7 @@ class HealthServer:
         app = web.Application()
         app.add_routes(
             [
+                web.get("/", _index),
                 web.get("/livez", lambda _: _answer(live)),
                 web.get("/readyz", lambda _: _answer(ready)),
                 web.get("/metrics", self._metrics),
@@ -40,9 +46,33 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        return web.Response(body=generate_latest(self._registry), headers=headers)
+
+
+async def _index(_: web.Request) -> web.Response:
+    return web.Response(text=_INDEX)
 
 
 async def _answer(probe: Probe) -> web.Response:
     reason = probe()
     return web.Response(text="ok\n") if reason is None else web.Response(text=reason + "\n", status=503)
+
+
+def verify_port_free(host: str, port: int) -> None:
+    """Raises SettingsError, naming the setting, where this port can't be listened on."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise SettingsError(f"STOPBANK_HTTP_HOST: {host} is no address of this machine: {error.strerror}") from None
+    with socket.socket(family, kind, proto) as probe:
+        # As the server does: what a worker left behind a moment ago is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen()
+        except OSError as error:
+            raise SettingsError(
+                f"STOPBANK_HTTP_PORT: port {port} on {host} can't be listened on: {error.strerror}. "
+                "Choose another, or 0 for none"
+            ) from None

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from models.decision import Action
+from rules.dead_letter import CONFLICT, FOREIGN, FUTURE, MALFORMED, NO_RATE, OVERSIZED
+
+# Beside each counter it would give a gauge of when the counter was made: nobody asks, everybody stores it.
+disable_created_metrics()
+
+DEAD_LETTER_REASONS: Final = (MALFORMED, OVERSIZED, FUTURE, NO_RATE, CONFLICT, FOREIGN)
 
 LATENCY_BUCKETS_S: Final = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5,
@@ -51,7 +60,9 @@ class LagCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """One gauge for each partition that this worker owns."""
         family = GaugeMetricFamily(
-            "stopbank_lag_records", "Records not yet finished, by partition", labels=["topic", "partition"]
+            "stopbank_lag_records",
+            "Records written and not yet finished by this worker, by partition",
+            labels=["topic", "partition"],
         )
         for topic, partition, lag in self._lags():
             family.add_metric([topic, str(partition)], lag)
@@ -59,35 +70,50 @@ class LagCollector(Collector):
 
 
 class WorkerMetrics:
-    """All metrics of one worker, in a registry of their own."""
+    """All metrics of one worker, in a registry of their own.
+
+    What may happen is there with 0 before it first does: a rate over a series that begins at 1 misses the first.
+    """
 
     def __init__(self, lags: Callable[[], Sequence[tuple[str, int, int]]]) -> None:
         self.registry = registry = CollectorRegistry()
-        self.decisions = Counter(
-            "stopbank_decisions", "Decisions on purchases, each purchase once", ["action"], registry=registry
+        self.decisions = _counter(registry, "stopbank_decisions", "Purchases decided, each once", ["action"])
+        self.rule_hits = _counter(
+            registry, "stopbank_rule_hits", "Decisions in which a rule matched, live or in shadow", ["rule", "mode"]
         )
-        self.rule_hits = Counter(
-            "stopbank_rule_hits", "Decisions in which a rule matched", ["rule", "mode"], registry=registry
+        self.repeats = _counter(
+            registry, "stopbank_repeated_purchases", "Purchases sent again, answered with their first decision"
         )
-        self.repeats = Counter(
-            "stopbank_repeated_purchases", "Purchases answered with their first decision", registry=registry
+        self.late = _counter(
+            registry, "stopbank_late_purchases", "Purchases decided that were later than the allowed lateness"
         )
-        self.late = Counter("stopbank_late_purchases", "Purchases later than the allowed lateness", registry=registry)
-        self.dead_letters = Counter("stopbank_dead_letters", "Records refused", ["reason"], registry=registry)
-        self.expired = Counter(
-            "stopbank_expired_records",
-            "Records that retention removed before they were read",
-            registry=registry,
+        self.dead_letters = _counter(
+            registry, "stopbank_dead_letters", "Records that could not be used, by reason", ["reason"]
+        )
+        self.expired = _counter(
+            registry, "stopbank_expired_records", "Records that retention removed before they were read"
         )
         self.recovery_s = Gauge(
             "stopbank_recovery_seconds", "How long the last recovery of state took", registry=registry
         )
-        self.ready = Gauge("stopbank_ready", "1 when every partition assigned is open", registry=registry)
+        self.ready = Gauge("stopbank_ready", "1 while every partition assigned is open, else 0", registry=registry)
         self.end_to_end_s = LatencyHistogram(
-            "stopbank_decision_latency_seconds", "From the broker's timestamp to the decision acknowledged"
+            "stopbank_decision_latency_seconds",
+            "From the broker's timestamp on a purchase to its decision acknowledged",
         )
         self.in_process_s = LatencyHistogram(
-            "stopbank_step_latency_seconds", "From a record in the worker to its outputs acknowledged"
+            "stopbank_step_latency_seconds", "From a record taken in to its outputs acknowledged, within one worker"
         )
+        build = Gauge("stopbank_build_info", "1; the version is in the label", ["version"], registry=registry)
+        build.labels(version("stopbank")).set(1)
+        for action in Action:
+            self.decisions.labels(action.value)
+        for reason in DEAD_LETTER_REASONS:
+            self.dead_letters.labels(reason)
         for collector in (self.end_to_end_s, self.in_process_s, LagCollector(lags)):
             registry.register(collector)
+        ProcessCollector(registry=registry)
+
+
+def _counter(registry: CollectorRegistry, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+    return Counter(name, documentation, labels, registry=registry)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from aiokafka.errors import MessageSizeTooLargeError
 
 from streams import topics
 from streams.clients import producer_client
@@ -25,47 +26,91 @@ from streams.simulate import InvalidRecording
 
 # Acknowledgements that may be outstanding.
 _MAX_PENDING: Final = 5_000
+_TOLD_EVERY: Final = 100
 # A recording's own fields; a line without them is a purchase.
 _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
 _WRITABLE: Final = frozenset({*topics.INCOMING, topics.LABELS})
 
 
 class OutgoingLine(NamedTuple):
-    """A record to write; `topic` is the logical name."""
+    """A record to write; `topic` is the logical name, `where` the file and line that it came from."""
 
     topic: str
     key: bytes
     value: dict[str, Any]
+    where: str = ""
 
 
 def read_lines(path: Path) -> Iterator[OutgoingLine]:
-    """The records of a file. Raises InvalidRecording with file and line, OSError where it can't be read."""
+    """The records of a file, gzipped where its name ends in `.gz`. Raises InvalidRecording, OSError.
+
+    What is inside the records is not looked at: whoever tries how bad purchases are refused may write them.
+    """
+    number, records = 0, 0
+    with _opened(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    records += 1
+                    yield _parsed(line, f"{path}:{number}")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InvalidRecording(f"{path}:{number + 1}: the gzip data is damaged: {error}") from None
+    if not records:
+        raise InvalidRecording(f"{path} holds no records: a line is a purchase, or a record of a recording")
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[IO[bytes]]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _parsed(line, f"{path}:{number}")
+        yield cast("IO[bytes]", file)
 
 
 def _parsed(line: bytes, where: str) -> OutgoingLine:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InvalidRecording(f"{where}: not JSON: {error}") from None
+        raise InvalidRecording(f"{where}: not JSON in UTF-8: {error}") from None
     if not isinstance(record, dict):
-        raise InvalidRecording(f"{where}: a JSON object is wanted: a purchase, or a recorded record")
+        raise InvalidRecording(f"{where}: not a JSON object: a line is a purchase, or a record of a recording")
     fields = cast("dict[str, Any]", record)
-    if fields.keys() != _RECORDED:
-        key = fields.get("account_id")
-        if not isinstance(key, str):
-            raise InvalidRecording(f"{where}: neither a purchase (no `account_id`) nor a recorded record")
-        return OutgoingLine(topics.PURCHASES, key.encode(), fields)
-    if fields["topic"] not in _WRITABLE or not isinstance(fields["value"], dict):
-        raise InvalidRecording(f"{where}: `topic` is one of {', '.join(sorted(_WRITABLE))}, `value` an object")
-    return OutgoingLine(fields["topic"], str(fields["key"]).encode(), fields["value"])
+    if fields.keys() == _RECORDED:
+        return _recorded(fields, where)
+    key = fields.get("account_id")
+    if not isinstance(key, str):
+        raise InvalidRecording(
+            f"{where}: neither a purchase (no `account_id`) nor a record of a recording "
+            "(`topic`, `key`, `at_ms` and `value`, nothing else)"
+        )
+    return OutgoingLine(topics.PURCHASES, key.encode(), fields, where)
 
 
-def shifted(lines: Iterable[OutgoingLine], by_ms: int) -> Iterator[OutgoingLine]:
-    """The records with their event times moved."""
+def _recorded(fields: dict[str, Any], where: str) -> OutgoingLine:
+    topic, key, value = fields["topic"], fields["key"], fields["value"]
+    if not isinstance(topic, str) or topic not in _WRITABLE:
+        raise InvalidRecording(f"{where}: `topic` is {topic!r}: it may be one of {', '.join(sorted(_WRITABLE))}")
+    if not isinstance(key, str):
+        raise InvalidRecording(f"{where}: `key` is no text: it is the account's id")
+    if not isinstance(value, dict):
+        raise InvalidRecording(f"{where}: `value` is no JSON object: it is the record itself")
+    return OutgoingLine(topic, key.encode(), cast("dict[str, Any]", value), where)
+
+
+def moved_to(lines: Sequence[OutgoingLine], now_ms: int) -> list[OutgoingLine]:
+    """The records with all event times moved alike, so that the last purchase happens at `now_ms`.
+
+    A recording is otherwise as late as it is old.
+    """
+    purchased = [
+        line.value["event_time"]
+        for line in lines
+        if line.topic == topics.PURCHASES and isinstance(line.value.get("event_time"), int)
+    ]
+    if not purchased:
+        return list(lines)
+    return list(_shifted(lines, now_ms - max(purchased)))
+
+
+def _shifted(lines: Iterable[OutgoingLine], by_ms: int) -> Iterator[OutgoingLine]:
     for line in lines:
         value = line.value
         if isinstance(value.get("event_time"), int):
@@ -73,43 +118,55 @@ def shifted(lines: Iterable[OutgoingLine], by_ms: int) -> Iterator[OutgoingLine]
         yield line._replace(value=value)
 
 
-async def produce_file(
+async def produce_lines(
     settings: Settings,
-    path: Path,
-    *,
+    lines: Sequence[OutgoingLine],
     rate: float | None = None,
-    shift_to_now: bool = False,
-    progress: bool = True,
-) -> int:
-    """Write a file's records in order, at most `rate` a second; returns how many, all acknowledged."""
-    lines = list(read_lines(path))
-    if shift_to_now:
-        last_ms = max((line.value.get("event_time") or 0 for line in lines), default=0)
-        lines = list(shifted(lines, int(time.time() * 1000) - last_ms))
-    bar = Progress(TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True)
-    async with producer_client(settings) as producer:
-        with bar if progress else nullcontext():
-            task = bar.add_task("", total=len(lines))
-            async for written in write_lines(producer, settings.topic_prefix, lines, rate):
-                bar.update(task, completed=written)
-    return len(lines)
+    on_written: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Write records in order, at most `rate` a second, until all are acknowledged.
+
+    `on_written` hears now and then how many are. Raises InvalidRecording for a record that the broker refuses,
+    TopicsError where a topic is missing, BrokerUnreachableError and other KafkaErrors.
+    """
+    async with producer_client(settings, {line.topic for line in lines}) as producer:
+        async for written in write_lines(producer, settings.topic_prefix, lines, rate):
+            on_written(written)
 
 
 async def write_lines(
     producer: AIOKafkaProducer, prefix: str, lines: Iterable[OutgoingLine], rate: float | None
 ) -> AsyncIterator[int]:
-    """Write records; yields how many are sent, now and then, and ends when all are acknowledged."""
+    """Write records; yields how many are acknowledged, now and then, and at last that all are."""
     started_s = time.monotonic()
-    pending: deque[Any] = deque()
+    pending: deque[tuple[OutgoingLine, Any]] = deque()
+    acknowledged = 0
     for number, line in enumerate(lines):
         if rate is not None:
             ahead_s = number / rate - (time.monotonic() - started_s)
             if ahead_s > 0.001:
                 await asyncio.sleep(ahead_s)
-        pending.append(await producer.send(prefix + line.topic, orjson.dumps(line.value), key=line.key))
-        while len(pending) > _MAX_PENDING:
-            await pending.popleft()
-        if number % 100 == 0:
-            yield number
-    for sent in pending:
+        pending.append((line, await _sent(producer, prefix, line)))
+        while pending and (len(pending) > _MAX_PENDING or pending[0][1].done()):
+            await _acknowledged(*pending.popleft())
+            acknowledged += 1
+        if number % _TOLD_EVERY == 0:
+            yield acknowledged
+    for line, sent in pending:
+        await _acknowledged(line, sent)
+        acknowledged += 1
+    yield acknowledged
+
+
+async def _sent(producer: AIOKafkaProducer, prefix: str, line: OutgoingLine) -> Any:
+    try:
+        return await producer.send(prefix + line.topic, orjson.dumps(line.value), key=line.key)
+    except MessageSizeTooLargeError as error:
+        raise InvalidRecording(f"{line.where}: too large to be sent: {error.args[0]}") from None
+
+
+async def _acknowledged(line: OutgoingLine, sent: Any) -> None:
+    try:
         await sent
+    except MessageSizeTooLargeError:
+        raise InvalidRecording(f"{line.where}: larger than topic {line.topic} takes") from None

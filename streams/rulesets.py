@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rules.fold import StateNotReadyError
 from rules.language.compile import CompiledRuleset, RulesetError, compile_ruleset
+from rules.language.diagnostics import did_you_mean
 from rules.rulesets import reference_of
+from streams.clients import producer_client, reading_client
 from streams.settings import Settings
 from streams.topics import RULESET_RECORD_BYTES, RULESETS
 
@@ -86,9 +88,9 @@ class Registry:
         if compiled is None and reference in self.sources:
             # Of another id: purchases may be on their way under what was STOPBANK_RULESET before.
             try:
-                compiled = self._compile(reference)
+                compiled = self._compiled[reference] = compile_ruleset(self.sources[reference], reference)
             except RulesetError as error:
-                raise StateNotReadyError(f"ruleset {reference!r} can't be used here: {error}") from None
+                raise StateNotReadyError(f"ruleset {reference!r} can't be used here: {_one_line(error)}") from None
         if compiled is None:
             raise StateNotReadyError(f"ruleset {reference!r} was not published here yet")
         return compiled
@@ -103,8 +105,8 @@ class Registry:
                 self._take_source(name, Source.model_validate_json(value).source)
             else:
                 self.pointers[name] = InForce.model_validate_json(value)
-        except (ValidationError, RulesetError) as error:
-            log.error("ruleset record passed over", key=name, error=str(error))
+        except (ValidationError, RulesetError, RulesetsError) as error:
+            log.error("ruleset record passed over", key=name, error=_one_line(error))
             return
         self._choose()
         self.changed.set()
@@ -112,14 +114,12 @@ class Registry:
     def _take_source(self, reference: str, source: str) -> None:
         self.sources[reference] = source
         if reference.partition("@")[0] == self.ruleset_id and reference not in self._compiled:
-            self._compile(reference)
-
-    def _compile(self, reference: str) -> CompiledRuleset:
-        """Compile a source. Its version is what it was published as, whatever this release would make of it."""
-        compiled = compile_ruleset(self.sources[reference], reference)
-        ruleset_id, _, version = reference.partition("@")
-        self._compiled[reference] = replace(compiled, id=ruleset_id, version=version)
-        return self._compiled[reference]
+            compiled = compile_ruleset(source, reference)
+            if compiled.id != self.ruleset_id:
+                raise RulesetsError(f"the text is of the ruleset {compiled.id!r}")
+            self._compiled[reference] = compiled
+            # A Stopbank that reckons versions otherwise than the publisher's: records carry its own reckoning.
+            self._compiled.setdefault(reference_of(compiled), compiled)
 
     def _choose(self) -> None:
         pointer = self.pointers.get(self.ruleset_id)
@@ -137,13 +137,14 @@ class Registry:
             return
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])
+
+
 async def follow(settings: Settings, registry: Registry, on_complete: Callable[[], None]) -> None:
-    """Read the rulesets topic for good, from its beginning. Raises RulesetsError where it is missing."""
-    consumer = _consumer(settings)
-    await consumer.start()
-    try:
-        ends = await _ends(consumer, settings)
-        await _read_until(consumer, registry, ends)
+    """Read the rulesets topic for good, from its beginning. Raises TopicsError where it is missing."""
+    async with reading_client(settings, RULESETS, from_beginning=True) as consumer:
+        await _read_until(consumer, registry, await consumer.end_offsets(list(consumer.assignment())))
         registry.complete = True
         registry.changed.set()
         on_complete()
@@ -151,37 +152,19 @@ async def follow(settings: Settings, registry: Registry, on_complete: Callable[[
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
                 for record in records:
                     registry.apply(record.key, record.value)
-    finally:
-        await consumer.stop()
 
 
 async def read_registry(settings: Settings) -> Registry:
-    """The rulesets topic as it is now. Raises RulesetsError where it is missing."""
+    """The rulesets topic as it is now. Raises TopicsError where it is missing, RulesetsError where it can't be read."""
     registry = Registry(settings.ruleset)
-    consumer = _consumer(settings)
-    await consumer.start()
-    try:
-        await asyncio.wait_for(_read_until(consumer, registry, await _ends(consumer, settings)), _READ_TIMEOUT_S)
-    finally:
-        await consumer.stop()
+    async with reading_client(settings, RULESETS, from_beginning=True) as consumer:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        try:
+            await asyncio.wait_for(_read_until(consumer, registry, ends), _READ_TIMEOUT_S)
+        except TimeoutError:
+            raise RulesetsError(f"topic {RULESETS} could not be read to its end in {_READ_TIMEOUT_S:.0f} s") from None
     registry.complete = True
     return registry
-
-
-def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
-        settings.topic_prefix + RULESETS,
-        **settings.kafka.client_options(),
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=settings.fetch_wait_ms,
-    )
-
-
-async def _ends(consumer: AIOKafkaConsumer, settings: Settings) -> dict[Any, int]:
-    partitions = consumer.assignment()
-    if not partitions:
-        raise RulesetsError(f"topic {settings.topic_prefix}{RULESETS} does not exist: run `stopbank topics create`")
-    return await consumer.end_offsets(list(partitions))
 
 
 async def _read_until(consumer: AIOKafkaConsumer, registry: Registry, ends: dict[Any, int]) -> None:
@@ -194,36 +177,56 @@ async def _read_until(consumer: AIOKafkaConsumer, registry: Registry, ends: dict
 async def publish(settings: Settings, source: str, filename: str, by: str, note: str = "") -> CompiledRuleset:
     """Put a ruleset into force. Raises RulesetError for its text, RulesetsError where it does not fit."""
     compiled = compile_ruleset(source, filename)
-    registry = await read_registry(settings)
     if compiled.id != settings.ruleset:
         raise RulesetsError(
             f"{filename} is the ruleset {compiled.id!r}, and STOPBANK_RULESET is {settings.ruleset!r}: "
             "make both the same"
         )
-    await _keep_currency(registry, compiled)
+    registry = await read_registry(settings)
+    keep_currency(registry, compiled)
     await _write(settings, registry, compiled.id, compiled.version, source, by, note)
     return compiled
 
 
-async def rollback(settings: Settings, by: str, version: str | None = None) -> str:
+async def rollback(settings: Settings, by: str, version: str | None = None, note: str = "rollback") -> str:
     """Put an earlier version into force again, by default the one before; returns it. Raises RulesetsError."""
     registry = await read_registry(settings)
-    pointer = registry.pointers.get(settings.ruleset)
-    if pointer is None:
-        raise RulesetsError(f"no ruleset {settings.ruleset!r} was ever published")
-    earlier = [entry.version for entry in pointer.history if entry.version != pointer.version]
-    if version is None and not earlier:
-        raise RulesetsError(f"{settings.ruleset!r} has no earlier version to go back to")
-    chosen = version or earlier[-1]
-    source = registry.sources.get(f"{settings.ruleset}@{chosen}")
-    if source is None:
-        raise RulesetsError(f"version {chosen!r} was never published: `stopbank rules list` shows those that were")
-    await _write(settings, registry, settings.ruleset, chosen, source, by, "rollback")
+    chosen, source = earlier_version(registry, version)
+    compiled = registry.get(f"{registry.ruleset_id}@{chosen}")
+    keep_currency(registry, compiled)
+    await _write(settings, registry, settings.ruleset, chosen, source, by, note)
     return chosen
 
 
-async def _keep_currency(registry: Registry, compiled: CompiledRuleset) -> None:
-    """Refuse a change of currency without a rate for the old one: accounts' credit could not be reckoned."""
+def earlier_version(registry: Registry, version: str | None) -> tuple[str, str]:
+    """A version that was published and works here, and its text; None: the one before. Raises RulesetsError."""
+    name = registry.ruleset_id
+    pointer = registry.pointers.get(name)
+    if pointer is None:
+        raise RulesetsError(f"no ruleset {name!r} was ever published: run `stopbank rules publish FILE`")
+    earlier = [entry.version for entry in pointer.history if entry.version != pointer.version]
+    if version is None and not earlier:
+        raise RulesetsError(f"{name!r} has no earlier version to go back to")
+    chosen = version or earlier[-1]
+    source = registry.sources.get(f"{name}@{chosen}")
+    if source is None:
+        known = [reference.partition("@")[2] for reference in registry.sources if reference.startswith(f"{name}@")]
+        hint = did_you_mean(chosen, known) or "`stopbank rules list` shows those that were"
+        raise RulesetsError(f"version {chosen!r} of {name!r} was never published: {hint}")
+    try:
+        registry.get(f"{name}@{chosen}")
+    except StateNotReadyError:
+        raise RulesetsError(
+            f"version {chosen!r} of {name!r} does not compile with this Stopbank: mend its file and publish that"
+        ) from None
+    return chosen, source
+
+
+def keep_currency(registry: Registry, compiled: CompiledRuleset) -> None:
+    """Refuse a change of currency without a rate for the old one: accounts' credit could not be reckoned.
+
+    Raises RulesetsError.
+    """
     try:
         old = registry.in_force().plan.currency
     except StateNotReadyError:
@@ -235,20 +238,20 @@ async def _keep_currency(registry: Registry, compiled: CompiledRuleset) -> None:
         )
 
 
+def with_entry(pointer: InForce | None, entry: Entry) -> InForce:
+    """The pointer after a change; the oldest history goes."""
+    history = [*(pointer.history if pointer else []), entry][-MAX_HISTORY:]
+    return InForce(version=entry.version, history=history)
+
+
 async def _write(
     settings: Settings, registry: Registry, ruleset_id: str, version: str, source: str, by: str, note: str
 ) -> None:
-    before = registry.pointers.get(ruleset_id)
     entry = Entry(version=version, at_ms=int(time.time() * 1000), by=by, note=note)
-    history = [*(before.history if before else []), entry][-MAX_HISTORY:]
+    pointer = with_entry(registry.pointers.get(ruleset_id), entry)
     topic = settings.topic_prefix + RULESETS
-    producer = AIOKafkaProducer(**settings.kafka.client_options(), acks="all", max_request_size=RULESET_RECORD_BYTES)
-    await producer.start()
-    try:
+    async with producer_client(settings, [RULESETS], RULESET_RECORD_BYTES) as producer:
         text = orjson.dumps(Source(source=source).model_dump())
         # The text first: whoever sees the pointer has seen what it points to.
         await producer.send_and_wait(topic, text, key=f"{ruleset_id}@{version}".encode())
-        pointer = orjson.dumps(InForce(version=version, history=history).model_dump())
-        await producer.send_and_wait(topic, pointer, key=ruleset_id.encode())
-    finally:
-        await producer.stop()
+        await producer.send_and_wait(topic, orjson.dumps(pointer.model_dump()), key=ruleset_id.encode())

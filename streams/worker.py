@@ -23,7 +23,6 @@ from rules.fold import Output, StateNotReadyError
 from rules.router import Router
 from rules.station import Station
 from streams import topics
-from streams.clients import admin_client
 from streams.engine.app import EngineApp
 from streams.engine.core import EngineConfig
 from streams.engine.partition import Run
@@ -79,7 +78,6 @@ class StopbankApp(EngineApp):
         """Serve probes, wait for the broker, follow the rulesets, then start what consumes."""
         if self.settings.http_port:
             await self._health.start(self.settings.http_host, self.settings.http_port)
-        await self._patiently(self._verify_topics)
         await self._patiently(super().on_start)
         self._following = asyncio.create_task(self._follow_rulesets())
 
@@ -100,14 +98,6 @@ class StopbankApp(EngineApp):
                 servers = self.settings.kafka.bootstrap_servers
                 log.warning("no broker answers, trying again", servers=servers, error=str(error))
                 await asyncio.sleep(_RETRY_S)
-
-    async def _verify_topics(self) -> None:
-        """Raise TopicsError where topics are missing: clients would wait for them, each in its own way."""
-        prefix = self.settings.topic_prefix
-        async with admin_client(self.settings) as admin:
-            obstacles = topics.obstacles(await topics.partition_counts(admin, prefix), prefix)
-        if obstacles:
-            raise topics.TopicsError("\n".join(obstacles))
 
     async def _follow_rulesets(self) -> None:
         while True:

@@ -77,7 +77,7 @@ HOSTS = re.compile(
 )
 # An address may name this machine, or a name space that nobody opens.
 ADDRESS = re.compile(r"(?:https?|ftp)://([^/\s\"'`)>{}:]+)")
-NO_DOWNLOADS = {"127.0.0.1", "localhost", "json-schema.org", "maven.apache.org"}
+NO_DOWNLOADS = {"127.0.0.1", "localhost", "json-schema.org", "maven.apache.org", "www.w3.org"}
 PLACES = re.compile(r"(?<![\w./~-])/(?:work|root|home|Users)/")
 TEMPORARY = re.compile(r"(?<![\w.~-])/tmp/")
 

@@ -19,7 +19,7 @@ from models.fields import (
 from models.ruleset import RulesetDocument
 from rules.language.possible import Possible
 from rules.language.typed import NEVER_MISSING, AttributeValue, Const, FieldValue, Measured, Type, Value
-from rules.plan import Aggregate, Feature
+from rules.plan import Aggregate, Feature, scope_of
 
 _NUMBERS: Final = {
     "hour": Possible(0, 23, whole=True),
@@ -92,7 +92,7 @@ class Domains:
         if feature.aggregate is Aggregate.COUNT:
             return Possible(low=1 if itself else 0, whole=True)
         if feature.aggregate is Aggregate.DISTINCT:
-            in_entity = feature.field in feature.entity
+            in_entity = feature.field in scope_of(feature.entity)
             always = feature.field in NEVER_MISSING or in_entity
             return Possible(low=1 if itself and always else 0, high=1 if in_entity else None, whole=True)
         if feature.aggregate is Aggregate.SUM and itself:
@@ -148,7 +148,9 @@ def _form(name: str) -> TypeAdapter[Any]:
 
 
 def _feature_legend(feature: Feature) -> str | None:
-    if feature.aggregate is Aggregate.DISTINCT and feature.field in feature.entity:
+    if feature.aggregate is Aggregate.DISTINCT and feature.field in scope_of(feature.entity):
+        if feature.field not in feature.entity:
+            return "a card is counted within its account, so that there is one `account_id`"
         return f"there is one `{feature.field}` for each `{feature.field}`"
     if feature.aggregate is Aggregate.COUNT and feature.outcome is None:
         return "a purchase counts itself, so that a count is 1 at least"

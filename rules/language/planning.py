@@ -32,6 +32,7 @@ from rules.plan import (
     Period,
     RulesetPlan,
     Trailing,
+    scope_of,
 )
 
 _DAY_MS: Final = 86_400_000
@@ -65,7 +66,7 @@ def plan_of(document: RulesetDocument, conditions: Iterable[Condition]) -> Rules
     by_entity: defaultdict[tuple[str, ...], list[Feature]] = defaultdict(list)
     for name in sorted(features):
         ordered = tuple(sorted(clearings[name], key=lambda clearing: (clearing.threshold, clearing.op)))
-        by_entity[features[name].entity].append(replace(features[name], clearings=ordered))
+        by_entity[scope_of(features[name].entity)].append(replace(features[name], clearings=ordered))
     plans = [_entity_plan(entity, by_entity[entity]) for entity in sorted(by_entity)]
     return RulesetPlan(
         desk=tuple(plan for plan in plans if ACCOUNT_FIELDS & set(plan.entity)),

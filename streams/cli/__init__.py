@@ -9,20 +9,23 @@ from aiokafka.errors import KafkaError
 
 from rules.language.diagnostics import RulesetError
 from streams.broker.broker import BrokerError
-from streams.cli import demo, doctor, records, rules, schema, topics, worker
+from streams.cli import demo, doctor, records, rules, schema, settings, tail, topics, worker
+from streams.cli.running import EXIT_UNDONE, os_error_in_words
 from streams.engine.core import TopicMissingError
+from streams.logs import configure_logging
 from streams.rulesets import RulesetsError
 from streams.settings import SettingsError
 from streams.simulate import InvalidRecording
 from streams.topics import TopicsError
+from streams.unreachable import BrokerUnreachableError
 
 __all__ = ["app", "main"]
 
 # Errors that a person can mend: their message is enough.
 _PLAIN_ERRORS = (
     BrokerError,
+    BrokerUnreachableError,
     InvalidRecording,
-    OSError,
     RulesetError,
     RulesetsError,
     SettingsError,
@@ -36,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="""
 Decides on purchases while they happen: approve, flag or block, with every reason.
 
@@ -46,8 +50,17 @@ A first look, on this machine only: `stopbank demo`. On a Kafka of your own:
     stopbank rules publish examples/rules/checkout.yaml
     stopbank worker
 
-then `stopbank produce FILE` writes purchases and `stopbank tail` shows what is decided.
-`stopbank doctor` says what is missing.
+then, in another terminal, purchases in and decisions out:
+
+    stopbank simulate --output afternoon.jsonl.gz
+    stopbank produce afternoon.jsonl.gz --rate 200 --shift-to-now
+    stopbank tail
+
+`stopbank doctor` says what is missing, `stopbank settings` what the environment may set, and every command
+has its own `--help`.
+
+Exit codes: 0 done; 1 done, and something is wrong (`doctor`, `rules check`); 2 not done, for the reason told;
+130 ended by Ctrl-C.
 """,
 )
 app.command("demo")(demo.demo)
@@ -56,18 +69,25 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
 app.command("simulate")(records.simulate)
 app.command("produce")(records.produce)
-app.command("tail")(records.tail)
+app.command("tail")(tail.tail)
 app.command("schema")(schema.schema)
+app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
     """Run the command; errors that a person can mend are told in their own words, with exit code 2."""
+    configure_logging("console", "WARNING")
     try:
-        app()
+        app(prog_name="stopbank")
     except _PLAIN_ERRORS as error:
-        typer.echo(f"stopbank: {error}", err=True)
-        sys.exit(2)
+        _end(str(error))
     except KafkaError as error:
-        typer.echo(f"stopbank: Kafka: {error}; `stopbank doctor` looks closer", err=True)
-        sys.exit(2)
+        _end(f"Kafka: {error}; `stopbank doctor` looks closer")
+    except OSError as error:
+        _end(os_error_in_words(error))
+
+
+def _end(message: str) -> None:
+    typer.echo(f"stopbank: {message}", err=True)
+    sys.exit(EXIT_UNDONE)

@@ -9,34 +9,38 @@ from importlib.metadata import version
 from typing import Final
 
 import typer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from rules.fold import StateNotReadyError
-from rules.language.diagnostics import RulesetError
-from streams.clients import admin_client
-from streams.rulesets import RulesetsError, read_registry
+from streams.checkup import Trouble, broker_finding, ruleset_finding, topics_finding, workers_finding
+from streams.cli.running import run
+from streams.rulesets import RulesetsError
 from streams.settings import Settings, SettingsError, read_settings
-from streams.topics import misfits, missing, partition_counts
+from streams.topics import TopicsError
 
-_PACKAGES: Final = ("faust-streaming", "aiokafka", "pydantic", "numpy")
+_PACKAGES: Final = ("stopbank", "faust-streaming", "aiokafka", "pydantic", "numpy")
 _TIMEOUT_S: Final = 20.0
-
-
-class _Trouble(Exception):  # noqa: N818  # a finding, not a failure of the program
-    """What a check found to be wrong, with what to do."""
+_CHECKS: Final[tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...]] = (
+    ("broker", broker_finding),
+    ("topics", topics_finding),
+    ("ruleset", ruleset_finding),
+    ("workers", workers_finding),
+)
 
 
 def doctor() -> None:
-    """Look at everything that a worker needs, and say what is missing. Exit code 1 where something is."""
-    healthy = asyncio.run(_examine())
-    if not healthy:
+    """Look at everything that a worker needs, and say what is missing and what to do.
+
+    Versions, settings, the broker, the topics (that they are there, fit together and are set up as they
+    should be), the ruleset in force, and whether workers are at it. Exit code 1 where something is wrong.
+    """
+    if not run(_examine()):
         raise typer.Exit(1)
 
 
 async def _examine() -> bool:
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    _say(True, "versions", f"Python {platform.python_version()}, {versions}")
+    _say(True, "versions", f"{versions}, Python {platform.python_version()}")
     try:
         settings = read_settings()
         settings.kafka.client_options()
@@ -45,71 +49,31 @@ async def _examine() -> bool:
         return False
     prefix = f", topic prefix {settings.topic_prefix!r}" if settings.topic_prefix else ""
     _say(True, "settings", f"{settings.kafka.bootstrap_servers} by {settings.kafka.security_protocol}{prefix}")
-    checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
-        ("broker", _broker),
-        ("topics", _topics),
-        ("ruleset", _ruleset),
-        ("workers", _workers),
-    )
     healthy = True
-    for name, check in checks:
-        try:
-            finding = await asyncio.wait_for(check(settings), _TIMEOUT_S)
-        except (_Trouble, KafkaError, RulesetsError, TimeoutError) as trouble:
-            _say(False, name, str(trouble) or f"no answer within {_TIMEOUT_S:g} s")
-            healthy = False
-            if name == "broker":
-                break
-        else:
-            _say(True, name, finding)
+    for name, check in _CHECKS:
+        good = await _checked(name, check, settings)
+        healthy = healthy and good
+        if name == "broker" and not good:
+            break
     return healthy
 
 
-async def _broker(settings: Settings) -> str:
+async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> bool:
     try:
-        async with admin_client(settings) as admin:
-            cluster = await admin.describe_cluster()
-    except KafkaError as error:
-        raise _Trouble(f"{error}: is KAFKA_BOOTSTRAP_SERVERS right, and the broker up?") from None
-    return f"{len(cluster['brokers'])} reachable"
-
-
-async def _topics(settings: Settings) -> str:
-    async with admin_client(settings) as admin:
-        counts = await partition_counts(admin, settings.topic_prefix)
-    absent = missing(counts)
-    if absent:
-        raise _Trouble(f"missing: {', '.join(absent)}: run `stopbank topics create`")
-    problems = misfits(counts)
-    if problems:
-        raise _Trouble("\n".join(problems))
-    return f"{len(counts)}, sightings {counts['sightings']} and assessments {counts['assessments']} partitions"
-
-
-async def _ruleset(settings: Settings) -> str:
-    try:
-        registry = await read_registry(settings)
-        ruleset = registry.in_force()
-    except (StateNotReadyError, RulesetError) as error:
-        raise _Trouble(f"{error}: run `stopbank rules publish FILE`") from None
-    return f"{ruleset.id} version {ruleset.version}, {len(ruleset.document.rules)} rules"
-
-
-async def _workers(settings: Settings) -> str:
-    async with admin_client(settings) as admin:
-        offsets = await _committed(admin, settings)
-    if not offsets:
-        raise _Trouble("none has ever committed here: run `stopbank worker`")
-    return f"group {settings.consumer_group} has committed on {offsets} partitions"
-
-
-async def _committed(admin: AIOKafkaAdminClient, settings: Settings) -> int:
-    return len(await admin.list_consumer_group_offsets(settings.consumer_group))
+        finding = await asyncio.wait_for(check(settings), _TIMEOUT_S)
+    except TimeoutError:
+        _say(False, name, f"no answer within {_TIMEOUT_S:g} s: is the broker overloaded, or half up?")
+        return False
+    except (Trouble, KafkaError, RulesetsError, StateNotReadyError, TopicsError) as trouble:
+        _say(False, name, str(trouble))
+        return False
+    _say(True, name, finding)
+    return True
 
 
 def _say(good: bool, name: str, finding: str) -> None:
-    mark = typer.style("ok ", fg="green") if good else typer.style("no ", fg="red", bold=True)
+    mark = typer.style("ok", fg="green") if good else typer.style("no", fg="red", bold=True)
     first, *rest = finding.splitlines() or [""]
-    typer.echo(f"{mark} {name:<9} {first}")
+    typer.echo(f"{mark}  {name:<9} {first}")
     for line in rest:
         typer.echo(f"{'':14}{line}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from rules.language.check import check_text
+from streams.cli.running import read_text, run
 from streams.rulesets import publish as publish_source
 from streams.rulesets import read_registry
 from streams.rulesets import rollback as roll_back
 from streams.settings import read_settings
 
-app = typer.Typer(no_args_is_help=True, help="Check rules, put them into force, take them back.")
+_HELP = """
+Check rules, put them into force, take them back.
+
+    stopbank rules check examples/rules/*.yaml
+    stopbank rules publish examples/rules/checkout.yaml --note "tighter on new devices"
+    stopbank rules list
+    stopbank rules rollback
+
+`STOPBANK_RULESET` names the ruleset that decides.
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP, short_help="Check rules, put them into force, take them back.")
 
 RuleFile = Annotated[Path, typer.Argument(help="A rule file (YAML).", show_default=False)]
 
@@ -27,13 +39,17 @@ RuleFile = Annotated[Path, typer.Argument(help="A rule file (YAML).", show_defau
 def check(
     files: Annotated[list[Path], typer.Argument(help="Rule files (YAML).", show_default=False)],
 ) -> None:
-    """Check rule files: errors with their place and a suggestion, then the linter's warnings.
+    """Check rule files: errors with their place and a suggestion, then warnings. Needs no broker.
 
     Exit codes: 0 all can be published, 1 there are errors, 2 a file can't be read.
+
+        stopbank rules check examples/rules/checkout.yaml
     """
+    # Read all before any is judged: what can't be read is not hidden by what is wrong.
+    texts = [(file, read_text(file)) for file in files]
     wrong = False
-    for file in files:
-        result = check_text(_read(file), str(file))
+    for file, text in texts:
+        result = check_text(text, str(file))
         for diagnostic in result.diagnostics:
             typer.echo(diagnostic.render() + "\n", err=diagnostic.severity == "error")
         if result.compiled is None:
@@ -54,8 +70,13 @@ def publish(
     file: RuleFile,
     note: Annotated[str, typer.Option(help="Why, for the history.")] = "",
 ) -> None:
-    """Put a rule file into force. Workers take it up at once; purchases on their way keep their version."""
-    compiled = asyncio.run(publish_source(read_settings(), _read(file), str(file), getpass.getuser(), note))
+    """Put a rule file into force. Workers take it up at once; purchases on their way keep their version.
+
+    A file with errors is refused (exit code 2), and so is a change of currency without a rate for the old one.
+
+        stopbank rules publish checkout.yaml --note "weekend limits"
+    """
+    compiled = run(publish_source(read_settings(), read_text(file), str(file), _who(), note))
     typer.echo(f"{compiled.id} is in force in version {compiled.version}")
 
 
@@ -63,15 +84,15 @@ def publish(
 def list_versions() -> None:
     """Show what was published, newest last; the arrow is in force."""
     settings = read_settings()
-    registry = asyncio.run(read_registry(settings))
+    registry = run(read_registry(settings))
     table = Table("", "ruleset", "version", "published (UTC)", "by", "note", box=None)
     for name, pointer in sorted(registry.pointers.items()):
-        for number, entry in enumerate(pointer.history):
-            current = entry.version == pointer.version and number == len(pointer.history) - 1
+        for number, entry in enumerate(pointer.history, 1):
+            current = number == len(pointer.history)
             at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
             table.add_row("→" if current else "", name, entry.version, at, entry.by, entry.note)
     if table.row_count:
-        Console().print(table)
+        Console(highlight=False).print(table)
     else:
         typer.echo("nothing was published yet: `stopbank rules publish FILE`")
 
@@ -79,20 +100,21 @@ def list_versions() -> None:
 @app.command()
 def rollback(
     version: Annotated[str | None, typer.Argument(help="A version from `list`; the one before by default.")] = None,
+    note: Annotated[str, typer.Option(help="Why, for the history.")] = "rollback",
 ) -> None:
-    """Put an earlier version into force again."""
+    """Put an earlier version into force again.
+
+    stopbank rules rollback
+    stopbank rules rollback d212d85aef169ca3 --note "the new limits block too much"
+    """
     settings = read_settings()
-    chosen = asyncio.run(roll_back(settings, getpass.getuser(), version))
+    chosen = run(roll_back(settings, _who(), version, note))
     typer.echo(f"{settings.ruleset} is in force in version {chosen}")
 
 
-def _read(file: Path) -> str:
+def _who() -> str:
+    """Who publishes; in a container, a user may have no name."""
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        said = f"line {line} is not UTF-8: save it in that encoding"
-    except OSError as error:
-        said = error.strerror or str(error)
-    typer.echo(f"stopbank: {file} can't be read: {said}", err=True)
-    raise typer.Exit(2)
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"

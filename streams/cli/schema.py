@@ -8,15 +8,21 @@ import orjson
 import typer
 
 from models.schema import json_schemas
+from rules.language.diagnostics import did_you_mean
+
+_NAMES = ", ".join(json_schemas())
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(help="One of them; all by default.")] = None,
+    name: Annotated[str | None, typer.Argument(help=f"One of them: {_NAMES}. All by default.")] = None,
 ) -> None:
-    """Print the records on Kafka and the rule file as JSON Schema (draft 2020-12)."""
+    """Print the records on Kafka and the rule file as JSON Schema (draft 2020-12).
+
+    stopbank schema purchase > purchase.schema.json
+    """
     schemas = json_schemas()
     if name is not None and name not in schemas:
-        typer.echo(f"stopbank: no schema {name!r}: one of {', '.join(schemas)}", err=True)
-        raise typer.Exit(2)
+        hint = did_you_mean(name, schemas)
+        raise typer.BadParameter(f"no schema {name!r}: {hint + ' ' if hint else ''}It may be one of {_NAMES}")
     chosen = schemas if name is None else schemas[name]
     typer.echo(orjson.dumps(chosen, option=orjson.OPT_INDENT_2).decode())

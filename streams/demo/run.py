@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.live import Live
 
 from models.decision import decode_decision
 from rules.desk import RECEIVED_HEADER
 from streams import topics
-from streams.clients import producer_client, reading_client
+from streams.clients import reading_client
 from streams.demo.stage import DemoError, Stage
+from streams.demo.summary import summary
 from streams.demo.tally import Tally
-from streams.demo.view import live_view, status_line, summary
-from streams.produce import OutgoingLine, read_lines, shifted, write_lines
+from streams.demo.view import live_view, status_line
+from streams.produce import OutgoingLine, moved_to, produce_lines, read_lines
 from streams.settings import Settings
 
 _EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 RECORDING: Final = _EXAMPLES / "recordings" / "demo.jsonl.gz"
 RULES: Final = _EXAMPLES / "rules" / "checkout.yaml"
-# How long after the last purchase was written its decision may take.
-_PATIENCE_S: Final = 60.0
+# How long no decision may come before the purchases without one are sent again, and how often they are.
+_PATIENCE_S: Final = 5.0
+_ATTEMPTS: Final = 5
 _REFRESH_S: Final = 0.25
 _STATUS_S: Final = 5.0
 
@@ -37,90 +39,114 @@ async def run_demo(console: Console, *, rate: float, workers: int, keep: bool) -
     lines = _recording(RECORDING)
     purchases = [line.value for line in lines if line.topic == topics.PURCHASES]
     fraud = frozenset(str(line.value["transaction_id"]) for line in lines if line.topic == topics.LABELS)
-    tally = Tally(len(purchases))
-    rules = RULES.read_text(encoding="utf-8")
     console.print("starting an embedded broker and its topics …")
     with Stage(workers) as stage:
-        version = await stage.prepare(rules)
-        console.print(f"rules {RULES.name} in version {version}; starting {workers} workers …")
+        ruleset = await stage.prepare(RULES.read_text(encoding="utf-8"), RULES.name)
+        console.print(f"rules {RULES.name} in version {ruleset.version}; starting {_counted(workers)} …")
         stage.start_workers()
-        await _stream(console, stage, lines, tally, rate, workers)
+        await stage.wait_ready()
+        show = Show(console, stage, Tally(len(purchases)), workers, ruleset.plan.currency)
+        await show.stream(lines, rate)
+        console.print(summary(show.tally, purchases, fraud, show.currency))
+        if show.asked_again:
+            console.print(f"{show.asked_again} purchases got no answer at first and were sent again.")
         if keep:
             await _stay(console, stage.settings)
-        stage.stop_workers()
-    console.print(summary(tally, purchases, fraud))
+
+
+def _counted(workers: int) -> str:
+    return f"{workers} worker{'' if workers == 1 else 's'}"
 
 
 def _recording(path: Path) -> list[OutgoingLine]:
     if not path.exists():
         raise DemoError(f"{path} is missing: the demo runs from a checkout of the repository")
-    lines = list(read_lines(path))
-    last_ms = max(line.value["event_time"] for line in lines if line.topic == topics.PURCHASES)
-    # The last purchase happens now: a recording is otherwise as late as it is old.
-    return list(shifted(lines, int(time.time() * 1000) - last_ms))
+    return moved_to(list(read_lines(path)), int(time.time() * 1000))
 
 
-async def _stream(
-    console: Console, stage: Stage, lines: Sequence[OutgoingLine], tally: Tally, rate: float, workers: int
-) -> None:
-    settings = stage.settings
-    async with (
-        producer_client(settings) as producer,
-        reading_client(settings, topics.DECISIONS, from_beginning=True) as consumer,
-    ):
-        reading = asyncio.create_task(_read(consumer, tally))
-        writing = asyncio.create_task(_write(producer, settings, lines, rate))
-        try:
-            await _watch(console, stage, tally, writing, reading, workers)
-        finally:
-            for task in (writing, reading):
-                task.cancel()
+@dataclass
+class Show:
+    """Purchases in, decisions out, and both before the audience. `currency` is the ruleset's."""
 
+    console: Console
+    stage: Stage
+    tally: Tally
+    workers: int
+    currency: str
+    asked_again: int = 0
 
-async def _write(producer: AIOKafkaProducer, settings: Settings, lines: Sequence[OutgoingLine], rate: float) -> None:
-    async for _ in write_lines(producer, settings.topic_prefix, lines, rate):
-        pass
+    async def stream(self, lines: Sequence[OutgoingLine], rate: float) -> None:
+        """Write the records and show the tally until every purchase is decided. Raises DemoError."""
+        async with reading_client(self.stage.settings, topics.DECISIONS, from_beginning=True) as consumer:
+            reading = asyncio.create_task(self._read(consumer))
+            writing = asyncio.create_task(self._write(lines, rate))
+            try:
+                await self._watch(writing, reading)
+            finally:
+                for task in (writing, reading):
+                    task.cancel()
+                await asyncio.gather(writing, reading, return_exceptions=True)
 
+    async def _read(self, consumer: Any) -> None:
+        async for record in consumer:
+            received_ms = int(dict(record.headers)[RECEIVED_HEADER])
+            self.tally.take(decode_decision(record.value), max(0, record.timestamp - received_ms))
 
-async def _read(consumer: Any, tally: Tally) -> None:
-    async for record in consumer:
-        received_ms = int(dict(record.headers)[RECEIVED_HEADER])
-        tally.take(decode_decision(record.value), max(0, record.timestamp - received_ms))
+    async def _write(self, lines: Sequence[OutgoingLine], rate: float) -> None:
+        """Write as a checkout does: what gets no answer in time is asked again. Raises DemoError."""
+        settings = self.stage.settings
+        await produce_lines(settings, lines, rate)
+        for _ in range(_ATTEMPTS):
+            undecided = await self._undecided_in_time(lines)
+            if not undecided:
+                return
+            self.asked_again += len(undecided)
+            await produce_lines(settings, undecided, rate)
+        if await self._undecided_in_time(lines):
+            raise DemoError(f"{len(self.tally.undecided(lines))} purchases were not decided\n{self.stage.log_tails()}")
 
-
-async def _watch(
-    console: Console,
-    stage: Stage,
-    tally: Tally,
-    writing: asyncio.Task[None],
-    reading: asyncio.Task[None],
-    workers: int,
-) -> None:
-    """Show the tally until every purchase is decided. Raises DemoError where a part ends or nothing comes."""
-    live: AbstractContextManager[Any] = (
-        Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext()
-    )
-    deadline_s, said_s = None, time.monotonic()
-    with live as display:
-        while not tally.done:
+    async def _undecided_in_time(self, lines: Sequence[OutgoingLine]) -> list[OutgoingLine]:
+        """Purchases without a decision, once none has come for a while."""
+        seen, since_s = len(self.tally.actions), time.monotonic()
+        while not self.tally.done and time.monotonic() - since_s < _PATIENCE_S:
             await asyncio.sleep(_REFRESH_S)
-            if display is not None:
-                display.update(live_view(tally, workers), refresh=True)
-            elif time.monotonic() - said_s > _STATUS_S:
-                console.print(status_line(tally))
+            if len(self.tally.actions) != seen:
+                seen, since_s = len(self.tally.actions), time.monotonic()
+        return self.tally.undecided(lines)
+
+    async def _watch(self, writing: asyncio.Task[None], reading: asyncio.Task[None]) -> None:
+        """Raises DemoError where a part ends."""
+        with self._display() as refresh:
+            while not self.tally.done:
+                await asyncio.sleep(_REFRESH_S)
+                refresh()
+                self.stage.verify_workers()
+                for task in (reading, writing):
+                    if task.done():
+                        task.result()
+
+    @contextmanager
+    def _display(self) -> Generator[Callable[[], None]]:
+        """What shows the tally anew: a view that stays in its place, or, in a file, a line now and then."""
+        if self.console.is_terminal:
+            with Live(console=self.console, auto_refresh=False) as live:
+
+                def redraw() -> None:
+                    live.update(live_view(self.tally, self.workers, self.currency, self.console.width), refresh=True)
+
+                yield redraw
+                redraw()
+            return
+        said_s = time.monotonic()
+
+        def say() -> None:
+            nonlocal said_s
+            if time.monotonic() - said_s > _STATUS_S:
                 said_s = time.monotonic()
-            stage.verify_workers()
-            if reading.done():
-                reading.result()
-            if writing.done():
-                writing.result()
-                deadline_s = deadline_s or time.monotonic() + _PATIENCE_S
-                if time.monotonic() > deadline_s:
-                    raise DemoError(f"{tally.expected - len(tally.actions)} purchases were not decided")
-        if display is not None:
-            display.update(live_view(tally, workers), refresh=True)
-    if display is None:
-        console.print(status_line(tally))
+                self.console.print(status_line(self.tally), soft_wrap=True)
+
+        yield say
+        self.console.print(status_line(self.tally), soft_wrap=True)
 
 
 async def _stay(console: Console, settings: Settings) -> None:
@@ -129,9 +155,7 @@ async def _stay(console: Console, settings: Settings) -> None:
         f"\nStaying up on {servers} until Ctrl-C. In another terminal:\n"
         f"  export KAFKA_BOOTSTRAP_SERVERS={servers} STOPBANK_FETCH_WAIT_MS=5\n"
         "  stopbank tail\n"
-        f"  stopbank produce --rate 50 --shift-to-now {RECORDING}"
+        f"  stopbank produce --rate 50 --shift-to-now {RECORDING}",
+        soft_wrap=True,
     )
-    try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        console.print("stopping …")
+    await asyncio.Event().wait()

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Self
 
+import aiohttp
+
+from rules.language.compile import CompiledRuleset
+from streams.broker.broker import HOST, free_port
 from streams.broker.embedded import CLIENT_ENV, EmbeddedBroker
 from streams.clients import admin_client
 from streams.rulesets import publish
-from streams.settings import KafkaSettings, Settings
+from streams.settings import KAFKA_PREFIX, STOPBANK_PREFIX, Settings, read_settings
 from streams.topics import create_topics
 
 _STOP_WAIT_S: Final = 20.0
-_PARTITIONS: Final = 4
+# Each partition costs the embedded broker something at every fetch.
+_LEAST_PARTITIONS: Final = 2
+_TAIL_CHARS: Final = 2_000
+_READY_WAIT_S: Final = 60.0
+_READY_POLL_S: Final = 0.1
 
 
 class DemoError(RuntimeError):
@@ -32,6 +44,8 @@ class Stage(AbstractContextManager["Stage"]):
         self._wanted = workers
         self._stack = ExitStack()
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._env: dict[str, str] = {}
+        self._ports: list[int] = []
         self.settings: Settings
         self.logs: Path
 
@@ -39,12 +53,8 @@ class Stage(AbstractContextManager["Stage"]):
         with ExitStack() as stack:
             broker = stack.enter_context(EmbeddedBroker())
             self.logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stopbank-demo-")))
-            self.settings = Settings(
-                kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers),
-                idempotent=False,
-                fetch_wait_ms=5,
-                linger_ms=5,
-            )
+            self._env = stage_env(os.environ, broker.bootstrap_servers)
+            self.settings = read_settings(self._env)
             stack.callback(self.stop_workers)
             self._stack = stack.pop_all()
         return self
@@ -52,29 +62,22 @@ class Stage(AbstractContextManager["Stage"]):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    async def prepare(self, rules: str) -> str:
-        """Create the topics and put the rules into force; returns their version."""
+    async def prepare(self, rules: str, filename: str) -> CompiledRuleset:
+        """Create the topics and put the rules into force."""
         async with admin_client(self.settings) as admin:
-            await create_topics(admin, self.settings.topic_prefix, _PARTITIONS)
-        compiled = await publish(self.settings, rules, "demo rules", "demo")
-        return compiled.version
+            await create_topics(admin, self.settings.topic_prefix, max(_LEAST_PARTITIONS, self._wanted))
+        return await publish(self.settings, rules, filename, "demo")
 
     def start_workers(self) -> None:
         """Start the worker processes; each writes its own log."""
-        env = {
-            **os.environ,
-            **CLIENT_ENV,
-            "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
-            "STOPBANK_HTTP_PORT": "0",
-            # A join waits for half the session there.
-            "STOPBANK_SESSION_TIMEOUT_S": "6",
-        }
         for number in range(1, self._wanted + 1):
+            port = free_port()
+            self._ports.append(port)
             with (self.logs / f"worker-{number}.log").open("wb") as log:
                 self.workers.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "streams.cli", "worker"],
-                        env=env,
+                        env={**self._env, "STOPBANK_HTTP_PORT": str(port)},
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -83,22 +86,63 @@ class Stage(AbstractContextManager["Stage"]):
                     )
                 )
 
+    async def wait_ready(self) -> None:
+        """Wait until every worker decides. Raises DemoError where one ends, or takes too long."""
+        deadline_s = time.monotonic() + _READY_WAIT_S
+        async with aiohttp.ClientSession() as session:
+            for port in self._ports:
+                while not await _is_ready(session, f"http://{HOST}:{port}/readyz"):
+                    self.verify_workers()
+                    if time.monotonic() > deadline_s:
+                        raise DemoError(f"the workers took too long to begin\n{self.log_tails()}")
+                    await asyncio.sleep(_READY_POLL_S)
+
     def verify_workers(self) -> None:
         """Raises DemoError with the end of its log where a worker has ended."""
         for number, worker in enumerate(self.workers, 1):
             if worker.poll() is not None:
-                tail = (self.logs / f"worker-{number}.log").read_text(errors="replace")[-2_000:]
-                raise DemoError(f"worker {number} ended with code {worker.returncode}:\n{tail}")
+                raise DemoError(f"worker {number} ended with code {worker.returncode}\n{self.log_tails()}")
+
+    def log_tails(self) -> str:
+        """The end of every worker's log."""
+        return "\n".join(
+            f"{path.name}:\n{path.read_text(errors='replace')[-_TAIL_CHARS:]}"
+            for path in sorted(self.logs.glob("worker-*.log"))
+        )
 
     def stop_workers(self) -> None:
-        """Terminate the workers and wait; what does not end in time is killed."""
-        for worker in self.workers:
+        """Terminate the workers and wait; what does not end in time, or at a second Ctrl-C, is killed."""
+        workers, self.workers = self.workers, []
+        for worker in workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
-        for worker in self.workers:
-            try:
+        try:
+            for worker in workers:
                 worker.wait(_STOP_WAIT_S)
-            except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            for worker in workers:
                 worker.kill()
                 worker.wait()
-        self.workers.clear()
+
+
+async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(address, timeout=aiohttp.ClientTimeout(total=1)) as answer:
+            return answer.status == HTTPStatus.OK
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def stage_env(env: Mapping[str, str], bootstrap_servers: str) -> dict[str, str]:
+    """The environment of the demo's processes: none of the settings that are meant for another broker."""
+    others = {name: value for name, value in env.items() if not name.startswith((KAFKA_PREFIX, STOPBANK_PREFIX))}
+    return {
+        **others,
+        **CLIENT_ENV,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "STOPBANK_HTTP_HOST": HOST,
+        # A join waits for half the session there.
+        "STOPBANK_SESSION_TIMEOUT_S": "6",
+    }

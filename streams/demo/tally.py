@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from models.decision import Action, Decision
+from streams.produce import OutgoingLine
+from streams.topics import PURCHASES
 
-_LATENCIES_KEPT = 2_000
-_BLOCKS_KEPT = 6
-_RATE_OVER_S = 5.0
+# The latencies that the live view looks at, and the blocks that it shows.
+_LATENCIES_KEPT: Final = 2_000
+BLOCKS_KEPT: Final = 7
+_RATE_OVER_S: Final = 5.0
 
 
 @dataclass
@@ -21,7 +27,7 @@ class Tally:
     actions: dict[str, str] = field(default_factory=dict[str, str])
     by_action: Counter[str] = field(default_factory=Counter[str])
     reasons: Counter[str] = field(default_factory=Counter[str])
-    blocks: deque[Decision] = field(default_factory=lambda: deque[Decision](maxlen=_BLOCKS_KEPT))
+    blocks: deque[Decision] = field(default_factory=lambda: deque[Decision](maxlen=BLOCKS_KEPT))
     latencies_ms: deque[int] = field(default_factory=lambda: deque[int](maxlen=_LATENCIES_KEPT))
     all_latencies_ms: list[int] = field(default_factory=list[int])
     _arrivals_s: deque[float] = field(default_factory=deque[float])
@@ -44,15 +50,21 @@ class Tally:
         self.all_latencies_ms.append(latency_ms)
         self._arrivals_s.append(time.monotonic())
 
+    def undecided(self, lines: Iterable[OutgoingLine]) -> list[OutgoingLine]:
+        """The purchases among these records that have no decision."""
+        return [
+            line for line in lines if line.topic == PURCHASES and str(line.value["transaction_id"]) not in self.actions
+        ]
+
     def per_s(self) -> float:
-        """Decisions a second, over the last seconds."""
+        """Decisions a second, over the last seconds: fewer at the start."""
         now_s = time.monotonic()
         while self._arrivals_s and self._arrivals_s[0] < now_s - _RATE_OVER_S:
             self._arrivals_s.popleft()
         return len(self._arrivals_s) / _RATE_OVER_S
 
 
-def percentile(latencies_ms: list[int] | deque[int], share: float) -> int:
+def percentile(latencies_ms: Collection[int], share: float) -> int:
     """The latency that this share of decisions stays within (nearest rank); 0 where there is none."""
     ordered = sorted(latencies_ms)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0

@@ -1,114 +1,125 @@
-"""The demo's live view and its last word."""
+"""The demo's live view: what a fraud lead watches while purchases stream."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
 
-from rich.columns import Columns
+from rich.bar import Bar
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from models.decision import Action
+from models.decision import Action, Decision
 from models.money import format_minor
-from streams.demo.tally import Tally, percentile
-from streams.show import STYLES, decision_line
+from streams.demo.tally import BLOCKS_KEPT, Tally, percentile
+from streams.show import STYLES, shortened, telling_first
+from streams.wording import reason_words
 
-_TOP_REASONS = 7
+_TOP_REASONS: Final = 6
+_BORDERS: Final = 2
+_BAR_CHARS: Final = 10
+# In fewer columns, whose purchase it was gives way to why it was blocked.
+_WIDE: Final = 100
 
 
-def live_view(tally: Tally, workers: int) -> RenderableType:
-    """What the terminal shows while purchases stream."""
+def live_view(tally: Tally, workers: int, currency: str, width: int) -> RenderableType:
+    """What a terminal of this many columns shows; of one height, whatever was decided.
+
+    `currency` is the ruleset's.
+    """
+    boxes = Table.grid(expand=True)
+    boxes.add_column(ratio=5)
+    boxes.add_column(ratio=4)
+    boxes.add_row(_box(_numbers(tally), "decisions", _TOP_REASONS), _box(_reasons(tally), "top reasons", _TOP_REASONS))
+    return Group(
+        _head(tally, workers),
+        Padding(boxes, (1, 0, 0, 0)),
+        _box(_blocks(tally, currency, narrow=width < _WIDE), "last blocks", BLOCKS_KEPT),
+    )
+
+
+def _box(content: RenderableType, title: str, rows: int) -> Panel:
+    return Panel(content, title=title, title_align="left", border_style="dim", height=rows + _BORDERS)
+
+
+def _head(tally: Tally, workers: int) -> RenderableType:
     decided = len(tally.actions)
-    head = Text.assemble(
-        ("Stopbank", "bold cyan"),
-        f"   {workers} workers   ",
-        (f"{tally.per_s():,.0f}", "bold"),
-        " decisions/s   latency p50 ",
-        (f"{percentile(tally.latencies_ms, 0.5)} ms", "bold"),
-        "  p99 ",
-        (f"{percentile(tally.latencies_ms, 0.99)} ms", "bold"),
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    # As wide as it will get, so that the bar does not move.
+    line.add_column(no_wrap=True, justify="right", min_width=2 * len(f"{tally.expected:,}") + 4)
+    line.add_column(no_wrap=True)
+    line.add_row(
+        Text("Stopbank", "bold cyan"),
+        ProgressBar(total=max(1, tally.expected), completed=decided, complete_style="cyan", finished_style="green"),
+        f"{decided:,} of {tally.expected:,}",
+        Text(f"{workers} worker{'' if workers == 1 else 's'}", "dim"),
     )
-    progress = Columns(
-        [
-            ProgressBar(total=tally.expected, completed=decided, width=50),
-            Text(f"{decided:,} of {tally.expected:,}"),
-        ]
-    )
-    boxes = Columns([Panel(_actions(tally), title="decisions"), Panel(_reasons(tally), title="reasons")])
-    blocks = Text("\n").join([decision_line(decision) for decision in tally.blocks])
-    return Group(head, progress, boxes, Panel(blocks, title="last blocks", height=8))
+    return line
 
 
-def _actions(tally: Tally) -> Table:
-    table = Table(box=None, show_header=False, min_width=28)
+def _numbers(tally: Tally) -> RenderableType:
+    """Actions with their shares, then how fast."""
+    decided = max(1, len(tally.actions))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, min_width=11)
+    table.add_column(no_wrap=True, justify="right", min_width=7)
+    table.add_column(no_wrap=True, justify="right", min_width=6)
+    table.add_column(no_wrap=True)
     for action in Action:
         count = tally.by_action[action]
-        share = count / max(1, len(tally.actions))
-        table.add_row(Text(action.value, STYLES[action]), f"{count:,}", f"{share:.1%}")
+        share = count / decided
+        bar = Bar(1, 0, share, width=_BAR_CHARS, color=STYLES[action].removeprefix("bold "))
+        table.add_row(Text(action.value, STYLES[action]), f"{count:,}", f"{share:.1%}", bar)
+    table.add_row("decided", Text(f"{tally.per_s():,.0f}", "bold"), Text("per s", "dim"))
+    for name, share in (("latency p50", 0.5), ("latency p99", 0.99)):
+        table.add_row(name, Text(f"{percentile(tally.latencies_ms, share):,}", "bold"), Text("ms", "dim"))
     return table
 
 
-def _reasons(tally: Tally) -> Table:
-    table = Table(box=None, show_header=False, min_width=36)
-    for code, count in tally.reasons.most_common(_TOP_REASONS):
-        table.add_row(code, f"{count:,}")
+def _reasons(tally: Tally) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, min_width=17, overflow="ellipsis")
+    table.add_column(no_wrap=True, justify="right", min_width=5)
+    table.add_column(no_wrap=True)
+    top = tally.reasons.most_common(_TOP_REASONS)
+    for code, count in top:
+        table.add_row(code, f"{count:,}", Bar(top[0][1], 0, count, width=_BAR_CHARS, color="cyan"))
     return table
+
+
+def _blocks(tally: Tally, currency: str, *, narrow: bool) -> RenderableType:
+    """The last blocks, newest first."""
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column(no_wrap=True, style="dim")
+    if not narrow:
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right", min_width=13)
+    table.add_column(no_wrap=True, style="red")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for decision in reversed(tally.blocks):
+        at, account, *rest = _block(decision, currency)
+        table.add_row(at, *([] if narrow else [account]), *rest)
+    return table
+
+
+def _block(decision: Decision, currency: str) -> tuple[str, str, str, str, str]:
+    at = datetime.fromtimestamp(decision.event_time / 1000, UTC).strftime("%H:%MZ")
+    amount = format_minor(decision.amount, decision.currency)
+    first, *others = telling_first(decision)
+    more = f" (+{len(others)})" if others else ""
+    return at, shortened(decision.account_id), amount, first.code, reason_words(first, currency) + more
 
 
 def status_line(tally: Tally) -> str:
     """The same in a line, for output that is no terminal."""
-    actions = ", ".join(f"{action.value} {tally.by_action[action]}" for action in Action)
+    actions = ", ".join(f"{action.value} {tally.by_action[action]:,}" for action in Action)
     return (
-        f"{len(tally.actions)} of {tally.expected} decided ({actions}), {tally.per_s():.0f}/s, "
+        f"{len(tally.actions):,} of {tally.expected:,} decided ({actions}), {tally.per_s():,.0f}/s, "
         f"p50 {percentile(tally.latencies_ms, 0.5)} ms, p99 {percentile(tally.latencies_ms, 0.99)} ms"
     )
-
-
-def summary(tally: Tally, purchases: Sequence[Mapping[str, object]], fraud: frozenset[str]) -> RenderableType:
-    """The decisions beside the labels. What has no label is taken as genuine."""
-    table = Table("", title="decisions and labels")
-    for action in Action:
-        table.add_column(action.value, style=STYLES[action], justify="right")
-    table.add_column("all", justify="right")
-    for name, wanted in (("fraud", True), ("genuine", False)):
-        ids = [str(p["transaction_id"]) for p in purchases if (p["transaction_id"] in fraud) is wanted]
-        counts = [sum(1 for i in ids if tally.actions.get(i) == action) for action in Action]
-        table.add_row(name, *(f"{count:,}" for count in counts), f"{len(ids):,}")
-    stopped = {i for i, action in tally.actions.items() if action != Action.APPROVE}
-    caught = len(stopped & fraud)
-    return Group(
-        table,
-        Text(
-            f"Of {len(fraud):,} frauds {caught:,} ({_share(caught, len(fraud))}) were blocked or flagged; "
-            f"of {len(stopped):,} blocks and flags {_share(caught, len(stopped))} were fraud."
-        ),
-        Text(_amounts(tally, purchases, fraud)),
-        Text(
-            f"Latency from the broker's timestamp to the decision: p50 {percentile(tally.all_latencies_ms, 0.5)} ms, "
-            f"p99 {percentile(tally.all_latencies_ms, 0.99)} ms."
-        ),
-    )
-
-
-def _amounts(tally: Tally, purchases: Sequence[Mapping[str, object]], fraud: frozenset[str]) -> str:
-    def total(action: Action, *, of_fraud: bool) -> str:
-        amount = sum(
-            int(str(p["amount"]))
-            for p in purchases
-            if p["currency"] == "CNY"
-            and (p["transaction_id"] in fraud) is of_fraud
-            and tally.actions.get(str(p["transaction_id"])) == action
-        )
-        return format_minor(amount, "CNY")
-
-    return (
-        f"Fraud blocked: {total(Action.BLOCK, of_fraud=True)}; fraud approved: {total(Action.APPROVE, of_fraud=True)}; "
-        f"genuine blocked: {total(Action.BLOCK, of_fraud=False)} (purchases in CNY)."
-    )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "none"

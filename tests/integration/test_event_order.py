@@ -18,7 +18,7 @@ from models.decision import Decision
 from models.purchase import Purchase
 from tests.integration.conftest import Tell
 from tests.integration.ledger import Ledger, hold, read_ledger
-from tests.integration.line import Line
+from tests.integration.line import Line, until
 from tests.integration.shopping import RULES, Event, Sent, purchases_in, ruleset, shopping
 from tests.line_oracle import LineOracle, in_event_order
 
@@ -111,6 +111,8 @@ async def test_at_500_a_second_decisions_are_those_of_event_order_but_for_races(
     with line.workers(tmp_path) as workers:
         workers.start(2)
         await line.send(limits)
+        # Both have their partitions before the clock runs.
+        await until(lambda: 0 not in workers.mentions('"took over"'), "both workers to have partitions", 60)
         await line.finish(workers, 60)
         await line.send(stream, per_s=PER_S)
         await line.finish(workers, 60)

@@ -11,6 +11,7 @@ import pytest
 
 from streams.broker.kafka import KafkaBroker
 from streams.broker.kafka_jars import why_no_kafka
+from streams.engine.app import EXIT_CONFIG
 from streams.topics import ASSESSMENTS, DECISIONS, PURCHASES, RULESETS, SIGHTINGS_STATE
 from tests.integration.conftest import Tell
 from tests.integration.ledger import hold, read_ledger
@@ -88,7 +89,7 @@ async def test_a_worker_without_one_of_its_topics_ends_and_names_it(kafka: str, 
         workers.start()
         worker = workers.alive[0]
         await until(lambda: worker.poll() is not None, f"the end of a worker without {missing}", 40)
-        assert worker.returncode > 0
+        assert worker.returncode == EXIT_CONFIG
         log = workers.log_text()
-        assert f"topic {line.topic(missing)} does not exist" in log, log
+        assert f"no topic {line.topic(missing)}" in log, log
         assert "stopbank topics create" in log

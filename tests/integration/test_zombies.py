@@ -1,4 +1,4 @@
-"""Workers that write for partitions that are another's: they end before they do, and what slips through is put right."""
+"""Workers that write for partitions of others: they end before they do, and what slips through is put right."""
 
 from __future__ import annotations
 

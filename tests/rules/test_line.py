@@ -288,3 +288,19 @@ def test_sums_that_outgrow_64_bits_are_decided_on_all_the_same() -> None:
     decided = [decode_decision(output.value or b"") for output in line.written["decisions"]]
     assert [decision.features["sum(amount, account_id, 90d)"] for decision in decided[-3:]] == [2**63 - 1] * 3
     assert decided[0].features["sum(amount, account_id, 90d)"] == 999 * 10**15
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_card_is_counted_within_its_account_however_many_partitions_there_are(partitions: int) -> None:
+    rules = """
+ruleset: checkout
+rules:
+  - {id: card, when: "count(card_id, 1h) > 9 or count((account_id, card_id), 1h) > 9", then: flag}
+"""
+    line = MemoryLine(compile_ruleset(rules), partitions)
+    for number in range(9):
+        account = f"a-{number % 3}"
+        line.send_run([incoming(account.encode(), purchase(number, account_id=account, card_id="c-1"))])
+    decided = [decode_decision(output.value or b"") for output in line.written["decisions"]]
+    counts = [list(decision.features.values()) for decision in decided]
+    assert counts == [[1 + number // 3] * 2 for number in range(9)]

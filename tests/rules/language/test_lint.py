@@ -31,6 +31,11 @@ def warnings_of(when: str, then: str = "flag", head: str = HEAD) -> list[str]:
         ("count(ip, 1h) < 0", "1+17", "`count(ip, 1h) < 0` is never true"),
         ("count(ip, 1h) < 1", "1+17", "`count(ip, 1h) < 1` is never true"),
         ("distinct(ip, ip, 1h) > 1", "1+24", "`distinct(ip, ip, 1h) > 1` is never true"),
+        (
+            "distinct(account_id, card_id, 1h) > 1",
+            "1+37",
+            "`distinct(account_id, card_id, 1h) > 1` is never true",
+        ),
         ("sum(amount, ip, 1h) <= 0", "1+24", "`sum(amount, ip, 1h) <= 0` is never true"),
         ("since(ip) < 0s", "1+14", "`since(ip) < 0s` is never true"),
         ("anomaly > 1", "1+11", "`anomaly > 1` is never true"),
