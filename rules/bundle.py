@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from rules.fold import Headers, SourceRecord
 
 _COUNT: Final = struct.Struct("<I")
-_HEADER: Final = struct.Struct("<HI")
-# Stands for a key or value that is not there.
+_HEADER: Final = struct.Struct("<Hi")
+# Stands for the length of a key, a value or a header's value that is not there.
 _ABSENT: Final = -1
 # Offsets, timestamps, and the lengths of keys, values and headers.
 _COLUMNS: Final = 5
@@ -96,7 +96,9 @@ def _pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
     packed: list[bytes] = []
     for name, value in headers:
         encoded = name.encode()
-        packed += (_HEADER.pack(len(encoded), len(value)), encoded, value)
+        # Kafka knows headers without a value, whatever its clients' types say.
+        length = _ABSENT if value is None else len(value)  # pyright: ignore[reportUnnecessaryComparison]
+        packed += (_HEADER.pack(len(encoded), length), encoded, value or b"")
     return b"".join(packed)
 
 
@@ -106,10 +108,13 @@ def _unpack_headers(packed: bytes) -> Headers:
     try:
         while position < len(packed):
             name_length, value_length = _HEADER.unpack_from(packed, position)
+            if value_length < _ABSENT:
+                raise InvalidBundleError("not a bundle: a header's length below nothing")
             begin = position + _HEADER.size
-            position = begin + name_length + value_length
-            name = packed[begin : begin + name_length].decode()
-            headers.append((name, packed[begin + name_length : position]))
+            middle = begin + name_length
+            position = middle + max(0, value_length)
+            value = packed[middle:position] if value_length != _ABSENT else None
+            headers.append((packed[begin:middle].decode(), cast(bytes, value)))
     except (struct.error, UnicodeDecodeError) as error:
         raise InvalidBundleError(f"not a bundle: its headers can't be read: {error}") from None
     if position != len(packed):

@@ -124,6 +124,8 @@ class Desk:
         return outputs
 
     def _purchase(self, arrival: Arrival) -> Sequence[Output]:
+        if arrival.route.stops:
+            return [dead_letter(arrival.record, ASSESSMENTS, FOREIGN, "it has not been at all its stations")]
         read = read_purchase(arrival, ASSESSMENTS)
         if isinstance(read, Output):
             return [read]

@@ -145,3 +145,8 @@ class RulesetPlan:
     def feature_names(self) -> tuple[str, ...]:
         """The names of all features, in the same order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def stamp_sizes(self) -> dict[str, int]:
+        """How many values the stamp of each station holds, by its entity's fields, comma-separated."""
+        return {",".join(plan.entity): len(plan.features) for plan in self.stations}

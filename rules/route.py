@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -20,6 +20,11 @@ PURCHASE: Final = "purchase"
 BUNDLE: Final = "bundle"
 CREDIT_LIMIT: Final = "credit-limit"
 REPAYMENT: Final = "repayment"
+
+
+_ORIGIN_TYPES: Final = [str, int, int, int]
+_TEXTS: Final = frozenset({str})
+_NUMBERS: Final = frozenset({int, type(None)})
 
 
 class InvalidRouteError(ValueError):
@@ -75,11 +80,13 @@ def read_route(record: SourceRecord) -> tuple[Route, Headers]:
         raise InvalidRouteError(f"the last header is not {ROUTE_HEADER}")
     try:
         kind, ruleset, origin, key, has_account_key, stops, stamps = orjson.loads(record.headers[-1][1])
+        if not (_is_header(kind, ruleset, origin) and _is_way(stops, stamps)):
+            raise InvalidRouteError(f"{ROUTE_HEADER} holds something else than a route")
         route = Route(
             kind,
             ruleset,
             Origin(*origin),
-            b64decode(key) if key is not None else None,
+            b64decode(key, validate=True) if key is not None else None,
             has_account_key,
             tuple(stops),
             tuple(stamps),
@@ -87,3 +94,20 @@ def read_route(record: SourceRecord) -> tuple[Route, Headers]:
     except (ValueError, TypeError) as error:
         raise InvalidRouteError(f"{ROUTE_HEADER} can't be read: {error}") from None
     return route, tuple(record.headers[:-1])
+
+
+def _is_header(kind: Any, ruleset: Any, origin: Any) -> bool:
+    return type(kind) is str and type(ruleset) is str and [type(part) for part in origin] == _ORIGIN_TYPES
+
+
+def _is_way(stops: Any, stamps: Any) -> bool:
+    """Whether these are texts, and measured values by text. Raises TypeError or ValueError for other shapes."""
+    if not _TEXTS.issuperset(map(type, stops)):
+        return False
+    for entity, values in stamps:
+        if type(entity) is not str:
+            return False
+        for value, clears in values:
+            if type(value) not in _NUMBERS or not _NUMBERS.issuperset(map(type, clears)):
+                return False
+    return True

@@ -10,7 +10,7 @@ from rules.entity import entity_of, transaction_hash
 from rules.fold import Output, SourceRecord
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
-from rules.route import stamp_of
+from rules.route import PURCHASE, stamp_of
 from rules.rulesets import Rulesets
 from rules.step import SIGHTINGS, Arrival, onward, read_arrival, read_purchase
 from rules.velocity import Subject, measure
@@ -49,9 +49,9 @@ class Station:
             return read
         purchase, amount_minor = read
         route, ruleset = arrival.route, arrival.ruleset.plan
-        plan = _plan_of(ruleset, route.stops[0]) if route.stops else None
+        plan = _plan_of(ruleset, route.stops[0]) if route.stops and route.kind == PURCHASE else None
         if plan is None:
-            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here")
+            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here for this")
         stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
         books = self._logbook.find(stop, self._watermark.latest_ms)
         known = self._logbook.knows(stop, books, transaction)

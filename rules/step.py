@@ -36,7 +36,13 @@ def read_arrival(record: SourceRecord, topic: str, rulesets: Rulesets) -> Arriva
         route, sender_headers = read_route(record)
     except InvalidRouteError as error:
         return dead_letter(record, topic, FOREIGN, f"{topic} is Stopbank's own: {error}")
-    return Arrival(record, route, sender_headers, rulesets.get(route.ruleset))
+    ruleset = rulesets.get(route.ruleset)
+    sizes = ruleset.plan.stamp_sizes
+    for entity, values in route.stamps:
+        if sizes.get(entity) != len(values):
+            detail = f"{topic} is Stopbank's own: the ruleset asks for another stamp of {entity}"
+            return dead_letter(record, topic, FOREIGN, detail)
+    return Arrival(record, route, sender_headers, ruleset)
 
 
 def read_purchase(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:

@@ -85,6 +85,12 @@ class Registry:
     def get(self, reference: str) -> CompiledRuleset:
         """A ruleset by `id@version`. Raises StateNotReadyError while it was not seen."""
         compiled = self._compiled.get(reference)
+        if compiled is None and reference in self.sources:
+            # Of another id: purchases may be on their way under what was STOPBANK_RULESET before.
+            try:
+                compiled = self._compiled[reference] = compile_ruleset(self.sources[reference], reference)
+            except RulesetError as error:
+                raise StateNotReadyError(f"ruleset {reference!r} can't be used here: {_one_line(error)}") from None
         if compiled is None:
             raise StateNotReadyError(f"ruleset {reference!r} was not published here yet")
         return compiled

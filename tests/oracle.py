@@ -5,10 +5,12 @@ It knows no partitions, no windows logs, no merging and no forgetting.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from models.purchase import Purchase
@@ -42,14 +44,18 @@ class EntityHistory:
 
 def local_date_start_ms(zone: ZoneInfo, event_time_ms: int, period: Period) -> int:
     """The first instant, to the minute, whose local date lies in the same period: found by walking back."""
-    wanted = _period_of(zone, event_time_ms, period)
-    minute = event_time_ms // 60_000
+    return _first_minute(zone, event_time_ms // 60_000, period) * 60_000
+
+
+@lru_cache(maxsize=4096)
+def _first_minute(zone: ZoneInfo, minute: int, period: Period) -> int:
+    wanted = _period_of(zone, minute * 60_000, period)
     step = 4096
     while step >= 1:
         while _period_of(zone, (minute - step) * 60_000, period) == wanted:
             minute -= step
         step //= 2
-    return minute * 60_000
+    return minute
 
 
 def _period_of(zone: ZoneInfo, event_time_ms: int, period: Period) -> tuple[int, ...]:
@@ -133,8 +139,14 @@ def clears_at(
     purchase: Purchase,
     amount_minor: int,
     zone: ZoneInfo,
+    *,
+    halving: bool = False,
 ) -> int | None:
-    """The first moment, among all at which anything can change, at which a retry does not match any more."""
+    """The first moment, among all at which anything can change, at which a retry does not match any more.
+
+    With `halving` not every moment is tried: as purchases only leave the window, what matches no more never
+    matches again.
+    """
     now = Seen(purchase, amount_minor)
     counted = _counted(feature, history.seen)
     known = history.has(purchase.transaction_id)
@@ -142,22 +154,26 @@ def clears_at(
         counted.append(now)
     start_ms = max([purchase.event_time, *(s.time_ms for s in _counted(feature, history.seen))])
     window = feature.window
-    moments = {start_ms}
+    candidates = {start_ms}
     if isinstance(window, Trailing):
-        moments |= {s.time_ms + window.length_ms for s in counted}
+        candidates |= {s.time_ms + window.length_ms for s in counted}
     elif isinstance(window, Calendar):
-        moments.add(_next_start_ms(zone, start_ms, window.period))
-    for moment in sorted(m for m in moments if m >= start_ms):
+        candidates.add(_next_start_ms(zone, start_ms, window.period))
+    moments = sorted(moment for moment in candidates if moment >= start_ms)
+
+    def cleared(moment: int) -> bool:
         inside = in_window(feature, zone, moment)
         retried = [s for s in counted if inside(s.time_ms)]
         if feature.outcome is not Outcome.DECLINED:
             retried.append(now)
         value = _combine(feature, retried)
         assert value is not None
-        matches = value > clearing.threshold if clearing.op == ">" else value >= clearing.threshold
-        if not matches:
-            return moment
-    return None
+        return value <= clearing.threshold if clearing.op == ">" else value < clearing.threshold
+
+    if halving:
+        first = bisect_left(moments, True, key=cleared)
+        return moments[first] if first < len(moments) else None
+    return next((moment for moment in moments if cleared(moment)), None)
 
 
 def _next_start_ms(zone: ZoneInfo, at_ms: int, period: Period) -> int:

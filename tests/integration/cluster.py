@@ -20,8 +20,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
-_PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 30
 
 
@@ -44,7 +45,7 @@ class Workers(AbstractContextManager["Workers"]):
                     subprocess.Popen(
                         [sys.executable, *self.command],
                         env={**os.environ, **self.env, "WORKER_NUMBER": str(self.started)},
-                        cwd=_PROJECT,
+                        cwd=PROJECT,
                         stdout=log,
                         stderr=subprocess.STDOUT,
                     )
@@ -84,6 +85,10 @@ class Workers(AbstractContextManager["Workers"]):
             worker.kill()
             worker.wait()
         self.alive.clear()
+
+    def mentions(self, text: str) -> list[int]:
+        """How often each worker's log holds a text."""
+        return [path.read_text(errors="replace").count(text) for path in sorted(self.logs.glob("worker-*.log"))]
 
     def log_text(self) -> str:
         """All logs, for a failing test to show."""
@@ -181,6 +186,9 @@ async def committed_offsets(
     await admin.start()
     try:
         committed = await admin.list_consumer_group_offsets(group)
+    except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+        # Nobody has committed anything yet, on a broker that has just started.
+        committed = {}
     finally:
         await admin.close()
     return {tp: (committed[tp].offset if tp in committed else None, end) for tp, end in ends.items()}

@@ -10,7 +10,8 @@ from rules.bundle import Bundled, InvalidBundleError, pack_bundle, unpack_bundle
 from rules.fold import Record
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-HEADERS = st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=8), st.binary(max_size=8)), max_size=3)
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+HEADERS = st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=8)), max_size=3)
 RECORDS = st.lists(
     st.builds(
         Record,

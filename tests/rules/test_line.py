@@ -136,7 +136,19 @@ def test_what_cannot_be_used_becomes_a_dead_letter_and_stalls_nothing(value: byt
 
 
 @pytest.mark.parametrize("topic", ["sightings", "assessments"])
-@pytest.mark.parametrize("headers", [(), (("stopbank-route", b"{"),), (("stopbank-route", b"[1,2]"),)])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("stopbank-route", b"{"),),
+        (("stopbank-route", b"[1,2]"),),
+        (("stopbank-route", b'["purchase",[],["purchases",0,0,0],null,true,[],[]]'),),
+        (("stopbank-route", b'["purchase","checkout@1",["purchases"],null,true,[],[]]'),),
+        (("stopbank-route", b'["purchase","checkout@1",["purchases",0,0,0],null,true,[1],[]]'),),
+        (("stopbank-route", b'["purchase","checkout@1",["purchases",0,0,0],null,true,[],[7]]'),),
+        (("stopbank-route", b'["purchase","checkout@1",["purchases",0,0,0],null,true,[],[["device_id",[["x",[]]]]]]'),),
+    ],
+)
 def test_a_foreign_record_on_an_internal_topic_is_a_dead_letter(
     topic: str, headers: tuple[tuple[str, bytes], ...]
 ) -> None:

@@ -203,3 +203,15 @@ def test_another_currency_needs_a_rate_for_the_old_one(topic: Topic) -> None:
 
 def test_the_first_ruleset_may_have_any_currency(topic: Topic) -> None:
     keep_currency(topic.registry, compiled(text(1, currency="EUR")))
+
+
+def test_a_purchase_on_its_way_finds_a_ruleset_of_another_id(topic: Topic) -> None:
+    before = text(1, ruleset="before")
+    reference = reference_of(compiled(before))
+    topic.registry.apply(reference.encode(), orjson.dumps({"source": before}))
+    topic.registry.apply(b"before@broken", orjson.dumps({"source": "rules: 7"}))
+    assert topic.registry.get(reference).id == "before"
+    with pytest.raises(StateNotReadyError, match="can't be used here"):
+        topic.registry.get("before@broken")
+    with pytest.raises(StateNotReadyError):
+        topic.registry.in_force()

@@ -1,0 +1,159 @@
+"""Streams of simulated shopping for the line, and the rules that they are judged by.
+
+Beyond the simulation: some homes share a device, some purchases lack a field, some arrive long after their time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from models.account import CreditLimit, Repayment, decode_credit_limit, decode_repayment
+from models.purchase import Purchase, decode_purchase
+from rules.language.compile import CompiledRuleset, compile_ruleset
+from streams.simulate import SimulationConfig, simulate
+
+START_MS = 1_772_431_200_000
+# Every kind of entity and aggregate, outcomes, credit, a final block, an allow and a rule on trial. What came
+# within the allowed lateness is counted exactly: it is longer than a stream, of which one partition may be
+# read to its end before another is begun. `since` and `age` look back far longer.
+RULES = """
+ruleset: checkout
+currency: CNY
+time_zone: Asia/Shanghai
+rates: {USD: 7.1}
+allowed_lateness: 12h
+max_rows: 4096
+lists:
+  trusted: [m-1003, m-1004]
+rules:
+  - {id: over-credit, when: amount > available_credit, then: block, final: true}
+  - {id: trusted, when: "merchant_id in @trusted and amount < 150.00 and count(account_id, 10m) <= 3", then: allow}
+  - {id: account-burst, when: "count(account_id, 10m) > 4", then: block}
+  - {id: account-day, when: "sum(amount, account_id, today, approved) > 9_000.00", then: flag}
+  - {id: declined-before, when: "count(account_id, 1h, declined) >= 2", then: flag}
+  - {id: unlike-before, when: "amount > avg(amount, account_id, 6h, approved) * 4 and age(account_id) > 1h", then: flag}
+  - {id: largest-yet, when: "amount > max(amount, account_id, 24h, declined) and since(account_id) < 10m", then: flag}
+  - {id: many-shops, when: "distinct(merchant_id, account_id, 1h) >= 6", then: flag}
+  - {id: card-burst, when: "count(card_id, 5m) > 2 and min(amount, card_id, 1h) < 10.00", then: block}
+  - {id: device-burst, when: "count(device_id, 10m) > 5", then: block}
+  - id: device-farm
+    when: >-
+      distinct(account_id, device_id, 1h) >= 3 and sum(amount, device_id, 1h) > 900.00
+    then: block
+  - {id: new-device, when: "age(device_id) < 30m and amount > 800.00 and is_missing(since(device_id))", then: flag}
+  - {id: ip-burst, when: "count(ip, 1m) > 2 or distinct(account_id, ip, 10m) > 3", then: flag}
+  - {id: shop-rush, when: "sum(amount, merchant_id, 5m) > 12_000.00 or count(merchant_id, 1m) > 9", then: flag}
+  - id: shop-amounts
+    when: >-
+      amount > avg(amount, merchant_id, 10m) * 3 and max(amount, merchant_id, 10m) > 1_500.00
+      and since(merchant_id) < 5m
+    then: flag
+  - id: device-at-shop
+    when: >-
+      count((device_id, merchant_id), 30m) > 2 and since((device_id, merchant_id)) < 20m
+    then: flag
+  - {id: account-at-shop, when: "sum(amount, (account_id, merchant_id), 24h, approved) > 4_000.00", then: flag}
+  - {id: on-trial, when: "count(ip, 10m) > 4 and hour < 18", then: block, mode: shadow}
+"""
+
+# Of the account and its cards alone: no purchase goes to a station.
+ACCOUNT_RULES = """
+ruleset: checkout
+currency: CNY
+time_zone: Asia/Shanghai
+rates: {USD: 7.1}
+allowed_lateness: 12h
+max_rows: 4096
+rules:
+  - {id: over-credit, when: amount > available_credit, then: block, final: true}
+  - {id: burst, when: "count(account_id, 10m) > 3", then: block}
+  - {id: declined-before, when: "count(account_id, 1h, declined) >= 2", then: flag}
+  - {id: day, when: "sum(amount, account_id, today, approved) > 6_000.00 and since(account_id) < 10m", then: flag}
+  - {id: cards, when: "distinct(card_id, account_id, 1h) > 1 and count(card_id, 5m) > 1", then: flag}
+  - {id: devices, when: "distinct(device_id, account_id, 6h) > 2", then: flag}
+  - {id: at-shop, when: "sum(amount, (account_id, merchant_id), 24h, approved) > 4_000.00", then: flag}
+"""
+
+Event = Purchase | CreditLimit | Repayment
+_DECODERS = {"purchases": decode_purchase, "accounts": decode_credit_limit, "repayments": decode_repayment}
+_SHARED_HOMES = 0.25
+_LACKING = 0.02
+# Of the purchases out of order, those that are later than the rules allow.
+_TOO_LATE = 0.3
+_TOO_LATE_MS = 13 * 3_600_000
+_MOST_OUT_OF_ORDER_MS = 90 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record as it is sent to the logical `topic`."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+    def event(self) -> Event:
+        return _DECODERS[self.topic](self.value)
+
+
+def ruleset(rules: str = RULES) -> CompiledRuleset:
+    return compile_ruleset(rules, "the test's rules")
+
+
+def shopping(
+    seed: int,
+    purchases: int,
+    *,
+    accounts: int,
+    hours: float = 6.0,
+    fraud_share: float = 0.08,
+    disorder: float = 0.0,
+    ends_ms: int | None = None,
+) -> list[Sent]:
+    """Purchases, credit limits and repayments in the order in which they are sent.
+
+    That is the order of their times, but for a share of `disorder`: these come up to an hour and a half after
+    their time, or are dated half a day back. `ends_ms` is the time of the last.
+    """
+    simulated = simulate(SimulationConfig(seed, accounts, purchases, START_MS, hours * 3600, fraud_share))
+    events = [event for event in simulated.events if event.topic != "labels"]
+    rng = random.Random(seed)
+    shift_ms = ends_ms - events[-1].at_ms if ends_ms is not None else 0
+    shared = {home for home in range(accounts // 4 + 1) if rng.random() < _SHARED_HOMES}
+    sent: list[tuple[int, Sent]] = []
+    for event in events:
+        value, sent_ms = dict(event.value), event.at_ms
+        value["event_time"] += shift_ms
+        if event.topic == "purchases":
+            _alter(value, rng, shared)
+            if rng.random() < disorder:
+                sent_ms = _disorder(value, rng, sent_ms)
+        sent.append((sent_ms, Sent(event.topic, event.key.encode(), orjson.dumps(value))))
+    return [one for _, one in sorted(sent, key=lambda item: item[0])]
+
+
+def _disorder(value: dict[str, Any], rng: random.Random, sent_ms: int) -> int:
+    """Make a purchase come after its time; returns when it is sent."""
+    if rng.random() >= _TOO_LATE:
+        return sent_ms + rng.randint(1, _MOST_OUT_OF_ORDER_MS)
+    # What is counted by address or card is forgotten by then, and these would count what is left of it.
+    value.update(event_time=value["event_time"] - _TOO_LATE_MS, ip=None, card_id=None)
+    return sent_ms
+
+
+def _alter(value: dict[str, Any], rng: random.Random, shared: set[int]) -> None:
+    home = int(str(value["account_id"]).rpartition("-")[2]) // 4
+    if home in shared and str(value["device_id"]).endswith("-1"):
+        value["device_id"] = f"d-home-{home}"
+    for name in ("device_id", "ip", "card_id"):
+        if rng.random() < _LACKING:
+            value[name] = None
+
+
+def purchases_in(sent: Sequence[Sent]) -> list[Purchase]:
+    return [decode_purchase(one.value) for one in sent if one.topic == "purchases"]

@@ -1,0 +1,261 @@
+"""An oracle of the whole line: plain lists and dicts in one process, each entity's purchases in order of time.
+
+It knows no partitions, no window logs, no merging, no forgetting and no state records: each purchase is put
+to it at each entity in the order in which it arrived there. What a feature is and when it clears comes from
+`tests.oracle`, which is handed no more than the purchases that the window can hold.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from models.account import CreditLimit, Repayment
+from models.decision import Action, Decision, Reason
+from models.money import convert_minor
+from models.purchase import Purchase
+from rules.language.compile import CompiledRuleset
+from rules.language.explain import explain
+from rules.language.facts import Facts
+from rules.language.interpreter import truth
+from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Trailing
+from tests.oracle import APPROVED, DECLINED, EntityHistory, Seen, clears_at, value_of
+
+# Longer than any calendar period.
+_PERIOD_MS = 32 * 86_400_000
+
+
+class Measured(NamedTuple):
+    """A feature's value, and for each of its clearings when it ends to hold (None: it does not, or never)."""
+
+    value: int | None
+    clears: tuple[int | None, ...] = ()
+
+
+UNKNOWN = Measured(None)
+# By entity: what was measured there, in the order of the plan's features.
+Stamps = Mapping[tuple[str, ...], Sequence[Measured]]
+
+
+@dataclass
+class Timeline:
+    """Purchases in order of their time."""
+
+    times: list[int] = field(default_factory=list[int])
+    seen: list[Seen] = field(default_factory=list[Seen])
+
+    def add(self, seen: Seen) -> None:
+        index = bisect_right(self.times, seen.time_ms)
+        self.times.insert(index, seen.time_ms)
+        self.seen.insert(index, seen)
+
+    def between(self, after_ms: int, until_ms: int) -> list[Seen]:
+        return self.seen[bisect_right(self.times, after_ms) : bisect_right(self.times, until_ms)]
+
+
+@dataclass
+class Entity:
+    """All purchases of one entity by their outcome; at stations, which know none, all are approved."""
+
+    by_outcome: dict[str, Timeline] = field(default_factory=lambda: {APPROVED: Timeline(), DECLINED: Timeline()})
+
+    def enter(self, seen: Seen) -> None:
+        self.by_outcome[seen.outcome].add(seen)
+
+    def that_matter(self, feature: Feature, time_ms: int) -> list[Seen]:
+        """Purchases that the feature can depend on at this time."""
+        lines = self.by_outcome.values()
+        if feature.aggregate is Aggregate.AGE:
+            return [seen for line in lines for seen in line.seen[:1]]
+        if feature.aggregate is Aggregate.SINCE:
+            return [seen for line in lines for seen in line.between(-1, time_ms)[-1:]]
+        return [seen for line in lines for seen in line.between(time_ms - _reach_ms(feature), time_ms)]
+
+    def that_clear(self, feature: Feature, time_ms: int) -> list[Seen]:
+        """Purchases that can be in the feature's window at the newest one's time or after it."""
+        counted = [line for outcome, line in self.by_outcome.items() if feature.outcome in (None, outcome)]
+        newest_ms = max([time_ms, *(line.times[-1] for line in counted if line.times)])
+        return [seen for line in counted for seen in line.between(newest_ms - _reach_ms(feature), newest_ms)]
+
+
+def _reach_ms(feature: Feature) -> int:
+    return feature.window.length_ms if isinstance(feature.window, Trailing) else _PERIOD_MS
+
+
+@dataclass
+class Account:
+    """An account's credit and its newest purchase."""
+
+    limit_minor: int | None = None
+    limit_time_ms: int = 0
+    used_minor: int = 0
+    repayments: set[str] = field(default_factory=set[str])
+    latest_ms: int | None = None
+
+
+class LineOracle:
+    """What every station and the desk should say, under one ruleset that does not ask for `anomaly`."""
+
+    def __init__(self, ruleset: CompiledRuleset) -> None:
+        if ruleset.plan.uses_anomaly:
+            raise ValueError("the oracle knows no anomaly score")
+        self.ruleset = ruleset
+        self._plan = ruleset.plan
+        self._zone = ZoneInfo(ruleset.plan.time_zone)
+        self._slots = {feature.name: slot for slot, feature in enumerate(ruleset.plan.features)}
+        self._features = {feature.name: feature for feature in ruleset.plan.features}
+        self._entities: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], Entity] = defaultdict(Entity)
+        self._accounts: defaultdict[str, Account] = defaultdict(Account)
+
+    # -- stations -----------------------------------------------------------------------------------
+
+    def stops(self, purchase: Purchase) -> list[tuple[str, ...]]:
+        """The entities beside the account that this purchase has, in the order in which it visits them."""
+        return [plan.entity for plan in self._plan.stations if _values(plan.entity, purchase) is not None]
+
+    def sight(self, entity: tuple[str, ...], purchase: Purchase) -> list[Measured]:
+        """A purchase arrives at an entity's station for the first time: what it is stamped with."""
+        plan = next(plan for plan in self._plan.stations if plan.entity == entity)
+        measured = self._measure(plan, purchase)
+        self._enter(plan, purchase, APPROVED)
+        return measured
+
+    # -- the desk -----------------------------------------------------------------------------------
+
+    def credit_limit(self, limit: CreditLimit) -> None:
+        """An account is given a limit; what is older than what it has changes nothing."""
+        account = self._accounts[limit.account_id]
+        if account.limit_minor is None or limit.event_time >= account.limit_time_ms:
+            account.limit_minor = self._converted(limit.credit_limit, limit.currency)
+            account.limit_time_ms = limit.event_time
+
+    def repayment(self, repayment: Repayment) -> None:
+        """Money comes back, once."""
+        account = self._accounts[repayment.account_id]
+        if repayment.repayment_id not in account.repayments:
+            account.repayments.add(repayment.repayment_id)
+            account.used_minor -= self._converted(repayment.amount, repayment.currency)
+
+    def decide(self, purchase: Purchase, stamps: Stamps) -> Decision:
+        """A purchase arrives at the desk for the first time."""
+        account = self._accounts[purchase.account_id]
+        measured = [value for plan in self._plan.desk for value in self._measure(plan, purchase)]
+        for plan in self._plan.stations:
+            measured += stamps.get(plan.entity) or [UNKNOWN] * len(plan.features)
+        decision = self._judged(purchase, account, measured)
+        outcome = DECLINED if decision.action == Action.BLOCK else APPROVED
+        for plan in self._plan.desk:
+            self._enter(plan, purchase, outcome)
+        if outcome == APPROVED:
+            account.used_minor += self._amount(purchase)
+        account.latest_ms = max(account.latest_ms or 0, purchase.event_time)
+        return decision
+
+    def _judged(self, purchase: Purchase, account: Account, measured: Sequence[Measured]) -> Decision:
+        limit = account.limit_minor
+        facts = Facts(
+            purchase,
+            self._amount(purchase),
+            [m.value for m in measured],
+            [m.clears for m in measured],
+            None,
+            None if limit is None else limit - account.used_minor,
+            limit,
+            datetime.fromtimestamp(purchase.event_time / 1000, self._zone),
+        )
+        live, shadow = list[Reason](), list[Reason]()
+        final = False
+        for rule, condition in zip(self.ruleset.document.rules, self.ruleset.conditions, strict=True):
+            if truth(condition, facts, self._slots) is not True:
+                continue
+            says = Action.APPROVE if rule.then == "allow" else Action(rule.then)
+            reason = Reason(rule.id, rule.code, says, *explain(condition, facts, self._slots, self._features))
+            (shadow if rule.mode == "shadow" else live).append(reason)
+            final = final or (rule.final and rule.mode == "live")
+        latest_ms = account.latest_ms
+        return Decision(
+            transaction_id=purchase.transaction_id,
+            account_id=purchase.account_id,
+            action=_action({reason.action for reason in live}, final=final),
+            reasons=live,
+            shadow=shadow,
+            anomaly=None,
+            contributions=[],
+            features={f.name: m.value for f, m in zip(self._plan.features, measured, strict=True)},
+            ruleset=self.ruleset.id,
+            ruleset_version=self.ruleset.version,
+            amount=purchase.amount,
+            currency=purchase.currency,
+            event_time=purchase.event_time,
+            late=latest_ms is not None and purchase.event_time < latest_ms - self._plan.allowed_lateness_ms,
+            degraded=[],
+        )
+
+    # -- what both do -------------------------------------------------------------------------------
+
+    def _measure(self, plan: EntityPlan, purchase: Purchase) -> list[Measured]:
+        values = _values(plan.entity, purchase)
+        if values is None:
+            return [UNKNOWN] * len(plan.features)
+        entity = self._entities[plan.entity, values]
+        return [self._measured(feature, entity, purchase, plan.horizon_ms) for feature in plan.features]
+
+    def _measured(self, feature: Feature, entity: Entity, purchase: Purchase, horizon_ms: int) -> Measured:
+        amount, time_ms = self._amount(purchase), purchase.event_time
+        history = EntityHistory(entity.that_matter(feature, time_ms))
+        value = value_of(feature, history, purchase, amount, self._zone, horizon_ms)
+        if value is None:
+            return UNKNOWN
+        clears: list[int | None] = []
+        for clearing in feature.clearings:
+            if _holds(value, clearing):
+                history = EntityHistory(entity.that_clear(feature, time_ms))
+                clears.append(clears_at(feature, clearing, history, purchase, amount, self._zone, halving=True))
+            else:
+                clears.append(None)
+        return Measured(value, tuple(clears))
+
+    def _enter(self, plan: EntityPlan, purchase: Purchase, outcome: str) -> None:
+        values = _values(plan.entity, purchase)
+        if values is not None:
+            self._entities[plan.entity, values].enter(Seen(purchase, self._amount(purchase), outcome))
+
+    def _amount(self, purchase: Purchase) -> int:
+        return self._converted(purchase.amount, purchase.currency)
+
+    def _converted(self, amount_minor: int, currency: str) -> int:
+        return convert_minor(amount_minor, currency, self._plan.currency, self._plan.rates)
+
+
+def _values(entity: tuple[str, ...], purchase: Purchase) -> tuple[str, ...] | None:
+    values = [getattr(purchase, name) for name in entity]
+    return None if None in values else tuple(values)
+
+
+def _holds(value: int, clearing: Clearing) -> bool:
+    return value > clearing.threshold or (clearing.op == ">=" and value == clearing.threshold)
+
+
+def _action(said: set[str], *, final: bool) -> Action:
+    if final or (Action.BLOCK in said and Action.APPROVE not in said):
+        return Action.BLOCK
+    return Action.FLAG if said == {Action.FLAG} else Action.APPROVE
+
+
+def in_event_order(
+    oracle: LineOracle, events: Sequence[Purchase | CreditLimit | Repayment]
+) -> Iterator[tuple[Purchase, Decision]]:
+    """The decisions if everything arrived everywhere in the order given."""
+    for event in events:
+        if isinstance(event, CreditLimit):
+            oracle.credit_limit(event)
+        elif isinstance(event, Repayment):
+            oracle.repayment(event)
+        else:
+            stamps = {entity: oracle.sight(entity, event) for entity in oracle.stops(event)}
+            yield event, oracle.decide(event, stamps)
