@@ -54,6 +54,7 @@ class EngineConfig:
     compression: str | None = None
     # See OwnedPartition.
     hole_patience_s: float = 0.0
+    # How far apart batches leave under load: see BatchWriter.
     output_gap_ms: float = 2.0
     state_gap_ms: float = 5.0
     stall_s: float = 30.0
