@@ -60,6 +60,7 @@ Switch = Annotated[bool, Wanted("true or false")]
 SessionSeconds = Annotated[float, Field(ge=1, le=300, allow_inf_nan=False), Wanted("seconds from 1 to 300")]
 FetchWait = Annotated[int, Field(ge=1, le=5_000), Wanted("whole milliseconds from 1 to 5000")]
 Linger = Annotated[int, Field(ge=0, le=1_000), Wanted("whole milliseconds from 0 to 1000")]
+Patience = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False), Wanted("seconds from 0 to 60")]
 Ahead = Annotated[int, Field(ge=0, le=86_400), Wanted("whole seconds from 0 to 86400")]
 Compression = Annotated[
     Literal["none", "lz4", "zstd", "gzip", "snappy"],
@@ -177,6 +178,9 @@ class Settings(_Settings):
     fetch_wait_ms: Annotated[FetchWait, Field(description="how long a broker may wait for records, ms")] = 50
     linger_ms: Annotated[Linger, Field(description="how long records may wait for company, ms")] = 0
     idempotent: Annotated[Switch, Field(description="producers that write nothing twice; needs a real Kafka")] = True
+    hole_patience_s: Annotated[
+        Patience, Field(description="how long a hole in a topic is read again; for the embedded broker")
+    ] = 0.0
     compression: Annotated[Compression, Field(description="of what is written: none, lz4, zstd, gzip, snappy")] = "none"
     max_ahead_s: Annotated[
         Ahead, Field(description="seconds that a purchase's time may be after the broker's clock")

@@ -31,12 +31,6 @@ ASSESSMENTS_STATE: Final = "assessments-changelog"
 INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS)
 WRITTEN: Final = (SIGHTINGS, ASSESSMENTS, DECISIONS, BLOCKED, FLAGGED, DEAD_LETTERS)
 STATE_OF: Final = {SIGHTINGS: SIGHTINGS_STATE, ASSESSMENTS: ASSESSMENTS_STATE}
-# Topics of which a worker takes the same partition of each together, and why their counts must be equal.
-TOGETHER: Final = (
-    ((PURCHASES, ASSESSMENTS, ASSESSMENTS_STATE), "the account in partition n of one is in partition n of all"),
-    ((SIGHTINGS, SIGHTINGS_STATE), "state lies in the partition of its source"),
-)
-
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 # A run's state lies in one batch of the changelog, and a dead letter is larger than what it holds.
@@ -141,14 +135,12 @@ async def require_topics(admin: AIOKafkaAdminClient, prefix: str, names: Collect
 def misfits(counts: Mapping[str, int], prefix: str = "") -> list[str]:
     """What is wrong with the partition counts of topics that exist, one line each, with what to do."""
     problems: list[str] = []
-    for group, reason in TOGETHER:
-        first, *others = [name for name in group if name in counts] or [group[0]]
-        problems += [
-            f"{prefix}{first} has {_partitions(counts[first])} and {prefix}{name} has {counts[name]}, and they must "
-            f"be equal: {reason}. {_remedy(group, prefix)}"
-            for name in others
-            if counts[name] != counts[first]
-        ]
+    problems += [
+        f"{prefix}{source} has {_partitions(counts[source])} and {prefix}{state} has {counts[state]}, and they must "
+        f"be equal: state lies in the partition of its source. {_remedy((source, state), prefix)}"
+        for source, state in STATE_OF.items()
+        if counts.get(source, counts.get(state)) != counts.get(state, counts.get(source))
+    ]
     if counts.get(RULESETS, 1) != 1:
         problems.append(
             f"{prefix}{RULESETS} has {_partitions(counts[RULESETS])} and must have 1, so that all see one order of "
@@ -178,9 +170,9 @@ def partitions_to_create(counts: Mapping[str, int], partitions: int | None, pref
     """
     problems = misfits(counts, prefix)
     asked = {spec.name: spec.partitions or partitions or DEFAULT_PARTITIONS for spec in SPECS}
-    for group, _ in TOGETHER:
-        there = [name for name in group if name in counts]
-        for name in group if there else ():
+    for pair in STATE_OF.items():
+        there = [name for name in pair if name in counts]
+        for name in pair if there else ():
             asked[name] = counts[there[0]]
         if there and partitions not in (None, counts[there[0]]):
             problems.append(

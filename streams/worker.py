@@ -56,6 +56,7 @@ class StopbankApp(EngineApp):
             fetch_wait_ms=settings.fetch_wait_ms,
             linger_ms=settings.linger_ms,
             idempotent=settings.idempotent,
+            hole_patience_s=settings.hole_patience_s,
             group_instance_id=settings.group_instance_id,
             compression=None if settings.compression == "none" else settings.compression,
         )

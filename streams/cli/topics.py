@@ -48,11 +48,10 @@ def create(
 ) -> None:
     """Create the topics that are missing; what is there and fits is left alone.
 
-    The number of partitions is the most workers that can share the work. It can't be changed later: the
-    state of an account lies in the partition of its key. `purchases`, `assessments` and its changelog have
-    equal numbers, and so have `sightings` and its changelog: where one of them is there, the others take its
-    number. Where those that are there don't fit, nothing is created, and the reason and what to do are told
-    (exit code 2).
+    The number of partitions is the most workers that can share the work. That of `assessments` and `sightings`
+    can't be changed later: state lies in the partition of its key. Each has as many as its changelog: where one
+    of the two is there, the other takes its number. Where those that are there don't fit, nothing is created,
+    and the reason and what to do are told (exit code 2).
 
         stopbank topics create --partitions 12 --replication-factor 3
     """

@@ -138,7 +138,8 @@ class RunConsumer(ConsumerForFaust):
         await self.app.topics.on_partitions_assigned({TP(tp.topic, tp.partition) for tp in assigned})
         if self._draining:
             return
-        self._owned = {tp: OwnedPartition(tp) for tp in assigned}
+        patience_s = self.app.engine.config.hole_patience_s
+        self._owned = {tp: OwnedPartition(tp, patience_s) for tp in assigned}
         self.app.engine.keep_only(assigned)
         log.info("took over", partitions=[f"{tp.topic}-{tp.partition}" for tp in sorted(assigned)])
         self._opening = asyncio.create_task(self._guarded(self._open_all(self._owned)))
@@ -177,16 +178,11 @@ class RunConsumer(ConsumerForFaust):
         partition = self._owned.get(tp)
         if partition is None:
             return
-        admission = partition.admit(records)
+        admission = partition.admit(records, time.monotonic())
         if admission.reread_from is not None:
-            log.warning(
-                "position jumped, reading again",
-                partition=str(tp),
-                expected=admission.reread_from,
-                got=records[0].offset,
-            )
+            if not admission.is_known:
+                log.warning("a hole, reading again", partition=str(tp), at=admission.reread_from)
             self.group.seek(tp, admission.reread_from)
-            return
         # All are taken before any is passed on: that may wait, and the partition may be given up meanwhile.
         taken_s = time.monotonic()
         runs = [partition.take(records, taken_s) for records in cut_into_runs(admission.records)]

@@ -52,6 +52,8 @@ class EngineConfig:
     idempotent: bool = True
     group_instance_id: str | None = None
     compression: str | None = None
+    # See OwnedPartition.
+    hole_patience_s: float = 0.0
     output_gap_ms: float = 2.0
     state_gap_ms: float = 5.0
     stall_s: float = 30.0

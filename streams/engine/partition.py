@@ -3,7 +3,7 @@
 Three invariants are held here, in plain code that no broker is needed to test:
 
 * continuity: a run is taken only if it starts at the offset that is expected next; a jump is read again
-  once and believed only when the broker repeats it (compaction and transaction markers leave holes);
+  and believed only when the broker repeats it (compaction and transaction markers leave holes);
 * contiguous commits: the committable offset moves over finished runs only in the order they were taken,
   from the offset at which the partition was opened;
 * epochs: a partition that was given up takes nothing and finishes nothing, whatever is still in flight.
@@ -70,23 +70,37 @@ class Run:
 
 @dataclass(slots=True)
 class Admission:
-    """What became of fetched records: those to process, or the offset to read again from."""
+    """What became of fetched records: those to process, and the offset to read again from, if any.
+
+    `is_known` where it is the same hole as before that is read again.
+    """
 
     records: Sequence[SourceRecord] = ()
     reread_from: int | None = None
+    is_known: bool = False
+
+
+def _up_to_the_first_hole(records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+    end = next(n for n in range(1, len(records)) if records[n].offset != records[n - 1].offset + 1)
+    return records[:end]
 
 
 @dataclass(slots=True, eq=False)
 class OwnedPartition:
-    """A source partition between its assignment and its revocation. `expected` is None until it is open."""
+    """A source partition between its assignment and its revocation. `expected` is None until it is open.
+
+    `patience_s` above 0 is for brokers that may show later records before earlier ones: a hole is read again
+    until it has been there for so long, also one inside a fetch.
+    """
 
     tp: TopicPartition
+    patience_s: float = 0.0
     expected: int | None = None
     committable: int | None = None
     committed: int | None = None
     closed: bool = False
     holes: int = 0
-    _jump: tuple[int, int] | None = None
+    _jump: tuple[int, int, float] | None = None
     _in_flight: deque[Run] = field(default_factory=deque[Run])
 
     @property
@@ -108,8 +122,8 @@ class OwnedPartition:
         self.closed = True
         self._in_flight.clear()
 
-    def admit(self, fetched: Sequence[SourceRecord]) -> Admission:
-        """Decide on fetched records (not empty, ascending offsets)."""
+    def admit(self, fetched: Sequence[SourceRecord], now_s: float = 0.0) -> Admission:
+        """Decide on fetched records (not empty, ascending offsets) at a moment `now_s`."""
         expected = self.expected
         if expected is None or self.closed:
             return Admission()
@@ -117,15 +131,27 @@ class OwnedPartition:
             fetched = [record for record in fetched if record.offset >= expected]
             if not fetched:
                 return Admission()
-        first = fetched[0].offset
-        if first > expected:
-            if self._jump != (expected, first):
-                self._jump = (expected, first)
-                return Admission(reread_from=expected)
-            self.holes += first - expected
+        if fetched[0].offset > expected:
+            known = self._jump is not None and self._jump[0] == expected
+            if not self._believed(expected, fetched[0].offset, now_s):
+                return Admission(reread_from=expected, is_known=known)
+            self.holes += fetched[0].offset - expected
         self._jump = None
+        # What one fetch returns was read from the log in one go, so a hole inside is one of the log's own.
+        if self.patience_s and fetched[-1].offset - fetched[0].offset >= len(fetched):
+            fetched = _up_to_the_first_hole(fetched)
+            self.expected = fetched[-1].offset + 1
+            return Admission(fetched, reread_from=self.expected)
+        self.holes += fetched[-1].offset - fetched[0].offset - len(fetched) + 1
         self.expected = fetched[-1].offset + 1
-        return Admission(records=fetched)
+        return Admission(fetched)
+
+    def _believed(self, expected: int, first: int, now_s: float) -> bool:
+        """Whether a jump has been told often enough: twice, and for as long as the patience lasts."""
+        if self._jump is None or self._jump[0] != expected or (self._jump[1] != first and not self.patience_s):
+            self._jump = (expected, first, now_s)
+            return False
+        return now_s - self._jump[2] >= self.patience_s
 
     @property
     def oldest_taken_s(self) -> float | None:

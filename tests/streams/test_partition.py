@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.partition import OwnedPartition, Run, cut_into_runs
+from streams.engine.partition import Admission, OwnedPartition, Run, cut_into_runs
 
 
 @dataclass
@@ -165,3 +165,30 @@ def test_runs_are_bounded_by_records_and_by_bytes_and_lose_nothing() -> None:
     assert [len(run) for run in cut_into_runs(larger)] == [1, 1]
     for records in (small, large, larger, []):
         assert [record for run in cut_into_runs(records) for record in run] == records
+
+
+def test_with_patience_a_hole_inside_a_fetch_is_read_again_until_it_fills() -> None:
+    partition = OwnedPartition(TopicPartition("purchases", 0), patience_s=5.0)
+    partition.open(0)
+    admission = partition.admit(fetched(0, 1, 4, 5), 10.0)
+    assert (offsets(admission.records), admission.reread_from) == ([0, 1], 2)
+    assert partition.admit(fetched(4, 5, 6), 10.0) == Admission(reread_from=2)
+    assert partition.admit(fetched(4, 5, 6, 7), 12.0) == Admission(reread_from=2, is_known=True)
+    assert offsets(partition.admit(fetched(2, 3, 4, 5), 13.0).records) == [2, 3, 4, 5]
+    assert partition.holes == 0
+
+
+def test_with_patience_a_hole_is_believed_when_it_has_been_there_for_so_long() -> None:
+    partition = OwnedPartition(TopicPartition("purchases", 0), patience_s=5.0)
+    partition.open(0)
+    assert partition.admit(fetched(3), 10.0).reread_from == 0
+    assert partition.admit(fetched(3, 4), 14.9).reread_from == 0
+    assert offsets(partition.admit(fetched(3, 4), 15.0).records) == [3, 4]
+    assert partition.holes == 3
+
+
+def test_without_patience_a_hole_inside_a_fetch_is_the_logs_own() -> None:
+    partition = OwnedPartition(TopicPartition("purchases", 0))
+    partition.open(0)
+    assert offsets(partition.admit(fetched(0, 1, 4, 5)).records) == [0, 1, 4, 5]
+    assert partition.holes == 2

@@ -85,6 +85,7 @@ def test_the_group_is_apart_for_each_prefix() -> None:
         ("STOPBANK_SESSION_TIMEOUT_S", "nan", "seconds from 1 to 300"),
         ("STOPBANK_SESSION_TIMEOUT_S", "0.5", "seconds from 1 to 300"),
         ("STOPBANK_LINGER_MS", "2.5", "whole milliseconds"),
+        ("STOPBANK_HOLE_PATIENCE_S", "-1", "seconds from 0 to 60"),
         ("STOPBANK_COMPRESSION", "brotli", "one of none, lz4"),
         ("STOPBANK_LOG_FORMAT", "xml", "json or console"),
     ],

@@ -56,14 +56,12 @@ def test_topics_that_are_not_there_are_missing() -> None:
 def test_equal_counts_fit_and_so_does_what_is_not_there() -> None:
     assert misfits({spec.name: spec.partitions or 6 for spec in SPECS}) == []
     assert misfits({}) == []
-    assert misfits({PURCHASES: 6, SIGHTINGS: 4, RULESETS: 1}) == []
+    assert misfits({PURCHASES: 6, ASSESSMENTS: 3, SIGHTINGS: 4, RULESETS: 1}) == []
 
 
 @pytest.mark.parametrize(
     ("counts", "names"),
     [
-        ({PURCHASES: 6, ASSESSMENTS: 4}, (PURCHASES, ASSESSMENTS)),
-        ({PURCHASES: 6, ASSESSMENTS_STATE: 4}, (PURCHASES, ASSESSMENTS_STATE)),
         ({ASSESSMENTS: 4, ASSESSMENTS_STATE: 6}, (ASSESSMENTS, ASSESSMENTS_STATE)),
         ({SIGHTINGS: 4, SIGHTINGS_STATE: 1}, (SIGHTINGS, SIGHTINGS_STATE)),
     ],
@@ -86,10 +84,10 @@ def test_missing_topics_get_the_number_asked_for_and_rules_one() -> None:
     assert partitions_to_create({}, None)[PURCHASES] == DEFAULT_PARTITIONS
 
 
-@pytest.mark.parametrize("there", [PURCHASES, ASSESSMENTS, ASSESSMENTS_STATE])
-def test_missing_topics_take_the_number_of_what_they_go_together_with(there: str) -> None:
+@pytest.mark.parametrize(("there", "other"), [(ASSESSMENTS, ASSESSMENTS_STATE), (ASSESSMENTS_STATE, ASSESSMENTS)])
+def test_state_takes_the_number_of_its_source_and_a_source_that_of_its_state(there: str, other: str) -> None:
     wanted = partitions_to_create({there: 6}, None)
-    assert {wanted[name] for name in (PURCHASES, ASSESSMENTS, ASSESSMENTS_STATE) if name != there} == {6}
+    assert wanted[other] == 6
     assert wanted[SIGHTINGS] == DEFAULT_PARTITIONS
 
 
@@ -99,10 +97,10 @@ def test_where_all_are_there_nothing_is_created() -> None:
 
 
 def test_another_number_than_is_there_is_refused_with_the_reason() -> None:
-    with pytest.raises(TopicsError, match=r"eu\.purchases has 4 partitions, 8 were asked for.*Leave --partitions out"):
-        partitions_to_create({PURCHASES: 4}, 8, "eu.")
+    with pytest.raises(TopicsError, match=r"eu\.sightings has 4 partitions, 8 were asked for.*Leave --partitions out"):
+        partitions_to_create({SIGHTINGS: 4}, 8, "eu.")
 
 
 def test_nothing_is_created_beside_topics_that_do_not_fit() -> None:
     with pytest.raises(TopicsError, match="must be equal"):
-        partitions_to_create({PURCHASES: 4, ASSESSMENTS: 6}, None)
+        partitions_to_create({SIGHTINGS: 4, SIGHTINGS_STATE: 6}, None)
