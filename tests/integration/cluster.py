@@ -111,7 +111,8 @@ class Chaos:
     async def rage(self, workers: Workers) -> None:
         """Kill, terminate and join workers; at the end at least one is running."""
         rng = random.Random(self.seed)
-        for _ in range(self.blows):
+        struck = 0
+        while struck < self.blows:
             await asyncio.sleep(rng.uniform(*self.pause_s))
             faults = [code for code in workers.reap() if code not in (0, -signal.SIGTERM)]
             if faults:
@@ -122,6 +123,7 @@ class Chaos:
                 victim = rng.choice(running)
                 workers.send(victim, sig)
                 self.history.append(sig.name)
+                struck += 1
             await asyncio.sleep(rng.uniform(0, 1.0))
             missing = self.most_workers - len(workers.alive)
             if missing > 0:
