@@ -94,15 +94,20 @@ class Decider:
         amount_minor: int,
         transaction: bytes,
         stamps: Sequence[Stamp],
+        *,
+        late: bool,
     ) -> Decision:
-        """Decide on a purchase and learn it, unless its transaction was learned before."""
+        """Decide on a purchase and learn it, unless its transaction was learned before.
+
+        `late` says that it was late at a station already.
+        """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
         visits = [self._visit(entity, purchase) for entity in plan.desk]
         known = False
         for visit in visits:
             known = known or (visit is not None and self._logbook.knows(visit.key, visit.books, transaction))
         subject = Subject(purchase, amount_minor, transaction, known)
-        assessment = self._assess(ruleset, subject, account, visits, stamps)
+        assessment = self._assess(ruleset, subject, account, visits, stamps, late=late)
         verdict = _judge(ruleset, assessment, stamps)
         if not known:
             self._learn(plan, account, assessment, visits, verdict.action)
@@ -120,6 +125,8 @@ class Decider:
         account: Account,
         visits: Sequence[Visit | None],
         stamps: Sequence[Stamp],
+        *,
+        late: bool,
     ) -> Assessment:
         plan, degraded = ruleset.plan, list[str]()
         measured = [self._measure(plan, visit, subject) if visit is not None else None for visit in visits]
@@ -138,7 +145,7 @@ class Decider:
             except MoneyError:
                 degraded.append(_CREDIT_UNKNOWN)
         unusual = score(account.profile, self._population, _observed(plan, subject)) if plan.uses_anomaly else None
-        late = subject.purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
+        late = late or subject.purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
         return Assessment(subject, measured, values, available, unusual, late, degraded)
 
     def _measure(self, plan: RulesetPlan, visit: Visit, subject: Subject) -> Measured:

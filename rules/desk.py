@@ -40,6 +40,7 @@ class Case(NamedTuple):
     headers: Headers
     origin: Origin
     stamps: Sequence[Stamp]
+    late: bool = False
 
 
 class Desk:
@@ -131,14 +132,17 @@ class Desk:
             return [read]
         record, route, headers, ruleset = arrival
         key = record.key if route.has_account_key else route.key
-        return self._answer(Case(ruleset, key, record.value, headers, route.origin, route.stamps), *read)
+        case = Case(ruleset, key, record.value, headers, route.origin, route.stamps, route.late)
+        return self._answer(case, *read)
 
     def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         transaction, body = transaction_hash(purchase.transaction_id), _body_hash(purchase)
         first = self._decided.find(purchase.account_id, transaction)
         if first is None:
-            decision = self._decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps)
+            decision = self._decider.decide(
+                case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late
+            )
             text = encode_decision(decision)
             action = Action(decision.action)
             first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)

@@ -53,7 +53,8 @@ class Route(NamedTuple):
     """The way of a record.
 
     `key` is the record's own where that is not the account's id. `stops` holds the entity keys still to
-    visit, `stamps` the values that the stations measured, by entity, in the plan's order.
+    visit, `stamps` the values that the stations measured, by entity, in the plan's order. `late` says that at a
+    station the purchase was later than the allowed lateness: what is older may be forgotten there.
     """
 
     kind: str
@@ -63,13 +64,23 @@ class Route(NamedTuple):
     has_account_key: bool
     stops: tuple[str, ...] = ()
     stamps: tuple[Stamp, ...] = ()
+    late: bool = False
 
 
 def with_route(headers: Headers, route: Route) -> Headers:
     """The sender's headers and, behind them, the route."""
     key = b64encode(route.key).decode() if route.key is not None else None
     text = orjson.dumps(
-        [route.kind, route.ruleset, tuple(route.origin), key, route.has_account_key, route.stops, route.stamps]
+        [
+            route.kind,
+            route.ruleset,
+            tuple(route.origin),
+            key,
+            route.has_account_key,
+            route.stops,
+            route.stamps,
+            route.late,
+        ]
     )
     return (*headers, (ROUTE_HEADER, text))
 
@@ -79,7 +90,7 @@ def read_route(record: SourceRecord) -> tuple[Route, Headers]:
     if not record.headers or record.headers[-1][0] != ROUTE_HEADER:
         raise InvalidRouteError(f"the last header is not {ROUTE_HEADER}")
     try:
-        kind, ruleset, origin, key, has_account_key, stops, stamps = orjson.loads(record.headers[-1][1])
+        kind, ruleset, origin, key, has_account_key, stops, stamps, late = orjson.loads(record.headers[-1][1])
         if not (_is_header(kind, ruleset, origin) and _is_way(stops, stamps)):
             raise InvalidRouteError(f"{ROUTE_HEADER} holds something else than a route")
         route = Route(
@@ -90,6 +101,7 @@ def read_route(record: SourceRecord) -> tuple[Route, Headers]:
             has_account_key,
             tuple(stops),
             tuple(stamps),
+            late is True,
         )
     except (ValueError, TypeError) as error:
         raise InvalidRouteError(f"{ROUTE_HEADER} can't be read: {error}") from None

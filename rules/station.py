@@ -54,15 +54,18 @@ class Station:
             return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here for this")
         stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
         books = self._logbook.find(stop, self._watermark.latest_ms)
+        last_ms = books.last_ms if books is not None else 0
         known = self._logbook.knows(stop, books, transaction)
         logs = self._logbook.logs(ruleset, plan, stop, books, purchase.event_time)
         subject = Subject(purchase, amount_minor, transaction, known)
         values = measure(plan, logs, subject, period_clock(ruleset.time_zone))
         if not known:
             self._logbook.enter(ruleset, plan, stop, subject)
+        late = route.late or purchase.event_time < last_ms - ruleset.allowed_lateness_ms
         self._watermark.advance(purchase.event_time)
         self._logbook.sweep(self._watermark.latest_ms)
-        stamped = route._replace(stops=route.stops[1:], stamps=(*route.stamps, stamp_of(plan.entity, values)))
+        stamps = (*route.stamps, stamp_of(plan.entity, values))
+        stamped = route._replace(stops=route.stops[1:], stamps=stamps, late=late)
         return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
 
 

@@ -111,6 +111,8 @@ class LineOracle:
         self._features = {feature.name: feature for feature in ruleset.plan.features}
         self._entities: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], Entity] = defaultdict(Entity)
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
+        # Transactions that came to a station later than is allowed.
+        self._late: set[str] = set()
 
     # -- stations -----------------------------------------------------------------------------------
 
@@ -122,6 +124,10 @@ class LineOracle:
         """A purchase arrives at an entity's station for the first time: what it is stamped with."""
         plan = next(plan for plan in self._plan.stations if plan.entity == entity)
         measured = self._measure(plan, purchase)
+        values = _values(entity, purchase)
+        times = self._entities[entity, values].by_outcome[APPROVED].times if values is not None else []
+        if times and purchase.event_time < times[-1] - self._plan.allowed_lateness_ms:
+            self._late.add(purchase.transaction_id)
         self._enter(plan, purchase, APPROVED)
         return measured
 
@@ -192,7 +198,8 @@ class LineOracle:
             amount=purchase.amount,
             currency=purchase.currency,
             event_time=purchase.event_time,
-            late=latest_ms is not None and purchase.event_time < latest_ms - self._plan.allowed_lateness_ms,
+            late=purchase.transaction_id in self._late
+            or (latest_ms is not None and purchase.event_time < latest_ms - self._plan.allowed_lateness_ms),
             degraded=[],
         )
 

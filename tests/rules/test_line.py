@@ -304,3 +304,11 @@ rules:
     decided = [decode_decision(output.value or b"") for output in line.written["decisions"]]
     counts = [list(decision.features.values()) for decision in decided]
     assert counts == [[1 + number // 3] * 2 for number in range(9)]
+
+
+def test_a_purchase_that_is_late_for_its_device_alone_is_marked_too() -> None:
+    checkout = Checkout()
+    checkout.send(purchase(1, account_id="a-2"), key=b"a-2")
+    checkout.send(purchase(2, event_time=START_MS - 25 * HOUR_MS))
+    checkout.send(purchase(3, event_time=START_MS - 25 * HOUR_MS, device_id="d-2"))
+    assert [decision.late for decision in checkout.decisions()] == [False, True, False]
