@@ -55,6 +55,7 @@ class RunConsumer(ConsumerForFaust):
         self._owned: dict[TopicPartition, OwnedPartition] = {}
         self._in_flight_bytes = 0
         self._changed = asyncio.Event()
+        self._giving_up = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
         self._draining = False
         self._consumer: AIOKafkaConsumer | None = None
@@ -107,6 +108,11 @@ class RunConsumer(ConsumerForFaust):
 
     async def give_up(self) -> None:
         """Before a rebalance or the end: finish what is in flight, commit it, close every partition."""
+        # The end may come while a rebalance still waits for runs in flight: it has to wait for them too.
+        async with self._giving_up:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
         self.app.on_ownership_change(ready=False)
         if self._opening is not None:
             self._opening.cancel()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.money import CURRENCIES, MoneyError, convert_minor, decimals_of, format_minor
+from models.money import CURRENCIES, MAX_MINOR, MoneyError, convert_minor, decimals_of, format_minor
 
 EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 AMOUNTS = st.integers(0, 10**15)
@@ -25,7 +25,11 @@ def converted_by_decimals(amount_minor: int, source: str, target: str, rate: Dec
 @given(AMOUNTS, CODES, CODES, RATES)
 def test_a_conversion_is_exact_and_rounds_half_to_even(amount: int, source: str, target: str, rate: Decimal) -> None:
     expected = amount if source == target else converted_by_decimals(amount, source, target, rate)
-    assert convert_minor(amount, source, target, {source: rate}) == expected
+    if expected > MAX_MINOR:
+        with pytest.raises(MoneyError, match="more than 10"):
+            convert_minor(amount, source, target, {source: rate})
+    else:
+        assert convert_minor(amount, source, target, {source: rate}) == expected
 
 
 @pytest.mark.parametrize(
