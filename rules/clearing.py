@@ -7,6 +7,7 @@ is never before the newest purchase that is known.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import NamedTuple
@@ -42,18 +43,45 @@ def clears_at(
     if tally.size > limit:
         return None
     from_ms = max([retry.time_ms, *(log.times[-1] for log in logs if len(log))])
+    if len(logs) == 1 and feature.aggregate is not Aggregate.DISTINCT:
+        broken_ms = _broken_by_totals(feature, logs[0], retry, limit - tally.size)
+    else:
+        broken_ms = _broken_by_walking(feature, logs, retry, tally, limit)
     window = feature.window
-    after_ms = clock.bounds_ms(window.period, from_ms)[0] - 1 if isinstance(window, Calendar) else None
+    if isinstance(window, Trailing):
+        return from_ms if broken_ms is None else max(from_ms, broken_ms + window.length_ms)
+    assert isinstance(window, Calendar)
+    start_ms, end_ms = clock.bounds_ms(window.period, from_ms)
+    return from_ms if broken_ms is None or broken_ms < start_ms else end_ms
+
+
+def _broken_by_walking(
+    feature: Feature, logs: Sequence[WindowLog], retry: Retry, tally: _Tally, limit: int
+) -> int | None:
+    """The time of the newest row that, with all newer ones, brings the tally over the limit; None where none does."""
     for time_ms, weight, value in _newest_first(feature, logs, retry):
-        if after_ms is not None and time_ms <= after_ms:
-            break
         tally.add(weight, value)
         if tally.size > limit:
-            if isinstance(window, Trailing):
-                return max(from_ms, time_ms + window.length_ms)
-            assert window is not None
-            return clock.bounds_ms(window.period, from_ms)[1]
-    return from_ms
+            return time_ms
+    return None
+
+
+def _broken_by_totals(feature: Feature, log: WindowLog, retry: Retry, left: int) -> int | None:
+    """The same by the running totals of one log, where no more than `left` may be counted."""
+    totals = log.sums if feature.aggregate is Aggregate.SUM else log.counts
+    times, rows = log.times, len(log.times)
+    # Rows newer than the attempt, then the attempt itself where it stays, then the older ones.
+    newer = bisect_right(times, retry.time_ms) if retry.stays else 0
+    index = bisect_left(totals, totals[rows] - left, newer, rows + 1) - 1
+    if index >= newer:
+        return times[index]
+    if not retry.stays:
+        return None
+    left -= retry.amount_minor if feature.aggregate is Aggregate.SUM else 1
+    if totals[rows] - totals[newer] > left:
+        return retry.time_ms
+    index = bisect_left(totals, totals[rows] - left, 0, newer + 1) - 1
+    return times[index] if index >= 0 else None
 
 
 class _Tally:
