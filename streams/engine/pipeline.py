@@ -48,7 +48,9 @@ class RunPipeline:
         self._stateless = stateless
         self._wait_ready = wait_ready
         self._observe = observe
-        self._last: dict[int, asyncio.Task[None]] = {}
+        # By partition, done when the latest run's state is handed to the writer, which keeps the order.
+        self._handed_over: dict[int, asyncio.Future[None]] = {}
+        self._completing: set[asyncio.Task[None]] = set()
 
     async def process(self, run: Run) -> None:
         """Fold a run and start its way to durability; returns before it is durable."""
@@ -71,9 +73,11 @@ class RunPipeline:
             held.fence = run.end - 1
             state = encode_changes(held.fold.changes(), held.fence)
         writing = self._acknowledged(run, outputs, self._write(outputs))
-        self._last[partition] = asyncio.create_task(
-            self._complete(run, writing, state, held, self._last.get(partition))
-        )
+        earlier, handed_over = self._handed_over.get(partition), asyncio.get_running_loop().create_future()
+        self._handed_over[partition] = handed_over
+        task = asyncio.create_task(self._complete(run, writing, state, held, earlier, handed_over))
+        self._completing.add(task)
+        task.add_done_callback(self._completing.discard)
 
     def _held(self, partition: int) -> FoldPartition | None:
         return self._table.partitions_held[partition] if self._table is not None else None
@@ -118,18 +122,23 @@ class RunPipeline:
         writing: Awaitable[None],
         state: Sequence[OutgoingRecord],
         held: FoldPartition | None,
-        earlier: asyncio.Task[None] | None,
+        earlier: asyncio.Future[None] | None,
+        handed_over: asyncio.Future[None],
     ) -> None:
-        """Wait for the outputs, then write the state after that of the run before, then finish the run."""
+        """Wait for the outputs, write the state behind that of the run before, and finish the run when it is there."""
         try:
             await writing
             if earlier is not None:
                 await earlier
-            if held is not None and self._table is not None:
+            delivery = None
+            # A partition that was given up is another's: its state is not ours to write any more.
+            if held is not None and self._table is not None and not run.owner.closed:
                 self._engine.pause_guard.verify()
                 changelog = self._table.changelog_tp(run.owner.tp.partition)
-                written = await self._engine.changelogs.write_together(changelog.topic, changelog.partition, state)
-                self._note(held, written, run.end - 1)
+                delivery = self._engine.changelogs.write_together(changelog.topic, changelog.partition, state)
+            handed_over.set_result(None)
+            if held is not None and delivery is not None:
+                self._note(held, await delivery, run.end - 1)
             self._finish(run)
         except Exception as failure:  # noqa: BLE001  # whatever it is, it ends the process
             self._engine.fail(failure)
