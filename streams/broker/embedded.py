@@ -2,7 +2,7 @@
 
 Good for the demo and for fast tests, never for durability: what it held is gone with its process. Measured
 with Tansu 0.6: no idempotent producers and no transactions, so clients need `enable_idempotence=False`; a
-waiting fetch is not woken by a new record, so consumers must ask every few milliseconds; many tiny batches
+waiting fetch is not woken by a new record, so consumers must ask again and again; asking and many tiny batches
 slow it down, so producers must linger; under load a later record may be seen before an earlier one, so a hole
 must be read again for a while before it is believed. `CLIENT_ENV` says so to Stopbank's own processes, and
 `CONSUMER_OPTIONS` and `PRODUCER_OPTIONS` to aiokafka's clients.
@@ -22,12 +22,12 @@ from streams.broker.process import ServerProcess
 
 CLIENT_ENV: Final[Mapping[str, str]] = {
     "STOPBANK_IDEMPOTENT": "false",
-    "STOPBANK_FETCH_WAIT_MS": "5",
-    "STOPBANK_LINGER_MS": "5",
+    "STOPBANK_FETCH_WAIT_MS": "20",
+    "STOPBANK_LINGER_MS": "10",
     "STOPBANK_HOLE_PATIENCE_S": "5",
 }
-CONSUMER_OPTIONS: Final[Mapping[str, Any]] = {"fetch_max_wait_ms": 5}
-PRODUCER_OPTIONS: Final[Mapping[str, Any]] = {"enable_idempotence": False, "linger_ms": 5}
+CONSUMER_OPTIONS: Final[Mapping[str, Any]] = {"fetch_max_wait_ms": 20}
+PRODUCER_OPTIONS: Final[Mapping[str, Any]] = {"enable_idempotence": False, "linger_ms": 10}
 
 
 class EmbeddedBroker(Broker):

@@ -153,7 +153,7 @@ async def _stay(console: Console, settings: Settings) -> None:
     servers = settings.kafka.bootstrap_servers
     console.print(
         f"\nStaying up on {servers} until Ctrl-C. In another terminal:\n"
-        f"  export KAFKA_BOOTSTRAP_SERVERS={servers} STOPBANK_FETCH_WAIT_MS=5\n"
+        f"  export KAFKA_BOOTSTRAP_SERVERS={servers} STOPBANK_FETCH_WAIT_MS=20\n"
         "  stopbank tail\n"
         f"  stopbank produce --rate 50 --shift-to-now {RECORDING}",
         soft_wrap=True,
