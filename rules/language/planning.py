@@ -25,6 +25,7 @@ from rules.language.typed import (
 )
 from rules.plan import (
     ACCOUNT_FIELDS,
+    ENTITY_FIELDS,
     Aggregate,
     Clearing,
     EntityPlan,
@@ -70,7 +71,14 @@ def plan_of(document: RulesetDocument, conditions: Iterable[Condition]) -> Rules
     plans = [_entity_plan(entity, by_entity[entity]) for entity in sorted(by_entity)]
     return RulesetPlan(
         desk=tuple(plan for plan in plans if ACCOUNT_FIELDS & set(plan.entity)),
-        stations=tuple(plan for plan in plans if not ACCOUNT_FIELDS & set(plan.entity)),
+        # What many purchases share is visited first: on the way, purchases that came close together change places,
+        # and that shows where both are counted.
+        stations=tuple(
+            sorted(
+                (plan for plan in plans if not ACCOUNT_FIELDS & set(plan.entity)),
+                key=lambda plan: -min(map(ENTITY_FIELDS.index, plan.entity)),
+            )
+        ),
         time_zone=document.time_zone,
         currency=document.currency,
         rates=MappingProxyType(dict(document.rates)),
