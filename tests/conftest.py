@@ -10,7 +10,7 @@ import pytest
 
 from streams.broker.broker import BrokerError
 from streams.broker.choice import BrokerChoice, BrokerKind, choose_broker, running_broker
-from streams.broker.embedded import EmbeddedBroker, why_no_embedded
+from streams.broker.embedded import CLIENT_ENV, EmbeddedBroker, why_no_embedded
 
 CHAOS_SEED_BASE = 101
 CHAOS_SEEDS_DEFAULT = 2
@@ -38,9 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        config.stash[_CHOICE] = choose_broker(os.environ)
+        choice = config.stash[_CHOICE] = choose_broker(os.environ)
     except BrokerError as error:
         raise pytest.UsageError(str(error)) from None
+    if choice.kind is BrokerKind.EMBEDDED:
+        # Workers and commands that tests start inherit what this broker needs.
+        os.environ.update(CLIENT_ENV)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

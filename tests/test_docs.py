@@ -37,8 +37,6 @@ ARCHITECTURE: Final = PROJECT / "docs" / "architecture.md"
 PAGES: Final = (README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").rglob("*.md")))
 # The name of the file whose messages the pages show.
 SHOWN_AS: Final = "rules.yaml"
-# Pictures that are made from a run of the demo and come into the repository by themselves.
-DRAWN_APART: Final = {"docs/demo.svg"}
 BROKEN, WARNED = "<!-- broken -->", "<!-- warned -->"
 # What a command line may stand behind.
 STOPBANK: Final = re.compile(r"(?<![\w./-])(?:\.venv/bin/)?stopbank (.*)")
@@ -301,7 +299,7 @@ def test_every_link_leads_somewhere() -> None:
             name, _, anchor = target.partition("#")
             file = (page.parent / name).resolve() if name else page
             leads = file.exists() and (not anchor or anchor in anchors_of(file))
-            if not leads and target not in DRAWN_APART:
+            if not leads:
                 wrong.append(f"{page.relative_to(PROJECT)}: {target}")
     assert not wrong
 

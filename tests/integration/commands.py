@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from streams.broker.broker import HOST
+from streams.broker.embedded import CLIENT_ENV
 
 PROJECT = Path(__file__).resolve().parents[2]
 RULES = PROJECT / "examples" / "rules"
@@ -35,6 +36,8 @@ class Stopbank:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "STOPBANK_"))}
         return {
             **clean,
+            # What the embedded broker needs is set for the whole session.
+            **{name: os.environ[name] for name in CLIENT_ENV if name in os.environ},
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "STOPBANK_TOPIC_PREFIX": self.prefix,
             "COLUMNS": "200",

@@ -22,6 +22,7 @@ BLOWS = 8
 FINISH_S = 90
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(240)
 async def test_every_purchase_has_one_decision_and_counts_once_whatever_happens_to_the_workers(
     kafka: str, tmp_path: Path, chaos_seed: int, tell: Tell

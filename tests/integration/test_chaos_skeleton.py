@@ -42,6 +42,7 @@ async def wait_for_results(kafka: str, topic: str, expected: int) -> list[dict[s
         await asyncio.sleep(1)
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(300)
 async def test_every_event_is_counted_once_whatever_happens_to_the_workers(
     kafka: str, tmp_path: Path, chaos_seed: int

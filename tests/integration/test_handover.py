@@ -16,6 +16,7 @@ from tests.integration.shopping import RULES, purchases_in, ruleset, shopping
 SEED = 53
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_worker_that_is_terminated_commits_all_it_did_and_the_next_does_the_rest_once(
     kafka: str, tmp_path: Path
@@ -45,6 +46,7 @@ async def test_a_worker_that_is_terminated_commits_all_it_did_and_the_next_does_
     hold(ledger, ruleset(), purchases_in(sent))
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_fresh_worker_takes_over_with_all_that_was_counted(

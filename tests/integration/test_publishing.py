@@ -60,6 +60,7 @@ async def versions_in_order(line: Line) -> dict[int, list[tuple[int, str, str]]]
     return {partition: [by_offset[o] for o in sorted(by_offset)] for partition, by_offset in found.items()}
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_purchases_wait_for_the_first_ruleset_and_are_decided_then(kafka: str, tmp_path: Path) -> None:
     line = Line(kafka, "first")
@@ -79,6 +80,7 @@ async def test_purchases_wait_for_the_first_ruleset_and_are_decided_then(kafka: 
     assert {d.ruleset_version for d in decisions} == {version}
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_new_version_and_a_rollback_are_taken_up_while_purchases_flow(kafka: str, tmp_path: Path) -> None:
     line = Line(kafka, "versions")
@@ -118,6 +120,7 @@ async def test_a_new_version_and_a_rollback_are_taken_up_while_purchases_flow(ka
         assert said == {"first" if decision.ruleset_version == first else "second"}
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_ruleset_that_is_wrong_is_not_published_and_garbage_is_passed_over(kafka: str, tmp_path: Path) -> None:
     line = Line(kafka, "wrong")
