@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from models.account import CreditLimit, InvalidAccountRecord, Repayment, decode_credit_limit, decode_repayment
 from models.money import MoneyError, convert_minor
@@ -15,6 +16,8 @@ from rules.step import amount_in
 # A purchase may be dated this far after the broker's timestamp: clocks differ.
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 MAX_RECORD_BYTES: Final = 64 * 1024
+
+_AccountRecord = TypeVar("_AccountRecord", CreditLimit, Repayment)
 
 
 class Intake:
@@ -43,27 +46,23 @@ class Intake:
 
     def credit_limit(self, record: SourceRecord, plan: RulesetPlan) -> CreditLimit:
         """An account's credit limit, in a currency that the ruleset can reckon with."""
-        try:
-            limit = decode_credit_limit(record.value or b"")
-            convert_minor(limit.credit_limit, limit.currency, plan.currency, plan.rates)
-        except InvalidAccountRecord as error:
-            raise RefusedError(MALFORMED, str(error)) from None
-        except MoneyError as error:
-            raise RefusedError(NO_RATE, str(error)) from None
+        limit = _decoded(decode_credit_limit, record)
+        self._verify_money(limit.credit_limit, limit.currency, plan)
         self._verify_time(limit.event_time, record.timestamp)
         return limit
 
     def repayment(self, record: SourceRecord, plan: RulesetPlan) -> Repayment:
         """A repayment, in a currency that the ruleset can reckon with."""
-        try:
-            repayment = decode_repayment(record.value or b"")
-            convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
-        except InvalidAccountRecord as error:
-            raise RefusedError(MALFORMED, str(error)) from None
-        except MoneyError as error:
-            raise RefusedError(NO_RATE, str(error)) from None
+        repayment = _decoded(decode_repayment, record)
+        self._verify_money(repayment.amount, repayment.currency, plan)
         self._verify_time(repayment.event_time, record.timestamp)
         return repayment
+
+    def _verify_money(self, amount_minor: int, currency: str, plan: RulesetPlan) -> None:
+        try:
+            convert_minor(amount_minor, currency, plan.currency, plan.rates)
+        except MoneyError as error:
+            raise RefusedError(NO_RATE, str(error)) from None
 
     def _verify_time(self, event_time_ms: int, timestamp_ms: int) -> None:
         ahead_ms = event_time_ms - timestamp_ms
@@ -73,3 +72,10 @@ class Intake:
                 f"event_time is {ahead_ms} ms after the broker's timestamp, at most {self._max_ahead_ms} are "
                 "allowed: check the sender's clock, and that event_time is in milliseconds",
             )
+
+
+def _decoded(decode: Callable[[bytes], _AccountRecord], record: SourceRecord) -> _AccountRecord:
+    try:
+        return decode(record.value or b"")
+    except InvalidAccountRecord as error:
+        raise RefusedError(MALFORMED, str(error)) from None
