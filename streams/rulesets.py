@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,13 +140,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(line.strip() for line in str(error).splitlines()[:2])
 
 
-async def follow(settings: Settings, registry: Registry, on_complete: Callable[[], None]) -> None:
+async def follow(settings: Settings, registry: Registry) -> None:
     """Read the rulesets topic for good, from its beginning. Raises TopicsError where it is missing."""
     async with reading_client(settings, RULESETS, from_beginning=True) as consumer:
         await _read_until(consumer, registry, await consumer.end_offsets(list(consumer.assignment())))
         registry.complete = True
         registry.changed.set()
-        on_complete()
         while True:
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
                 for record in records:

@@ -108,7 +108,7 @@ class StopbankApp(EngineApp):
     async def _follow_rulesets(self) -> None:
         while True:
             try:
-                await follow(self.settings, self.registry, lambda: None)
+                await follow(self.settings, self.registry)
             except KafkaError as error:
                 log.warning("rulesets can't be read, trying again", error=repr(error))
                 await asyncio.sleep(_RETRY_S)

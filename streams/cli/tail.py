@@ -111,7 +111,7 @@ def _write(line: bytes) -> None:
 async def _follow(settings: Settings, registry: Registry) -> None:
     # Decisions are shown without it too, their money in minor units.
     with contextlib.suppress(KafkaError, TopicsError):
-        await follow(settings, registry, lambda: None)
+        await follow(settings, registry)
 
 
 async def _rulesets_read(registry: Registry, following: asyncio.Task[None]) -> None:
