@@ -1,0 +1,7 @@
+"""What can be wrong with a recording."""
+
+from __future__ import annotations
+
+
+class RecordingError(Exception):
+    """A recording that can't be read or written; the message names the place, what is wrong and how to mend it."""
