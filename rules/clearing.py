@@ -1,8 +1,8 @@
 """When a limit clears: the earliest time at which the same purchase, tried again, would no longer break it.
 
 Nothing else is assumed to happen until then. The retry counts itself, as the first attempt did; the first
-attempt stays in the window as well, unless only approved purchases are counted and it was declined. The time
-is never before the newest purchase that is known.
+attempt stays in the window as well, unless only approved purchases are counted and it was declined. Of fraud
+neither is known to be any. The time is never before the newest purchase that is known.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from rules.anomaly import Observation, Population, Score, learn, score
 from rules.calendar import period_clock
 from rules.credit import Available
 from rules.entity import entity_key
+from rules.entity_books import Book, EntityBooks
 from rules.language.compile import CompiledRuleset, Verdict
 from rules.language.facts import Facts
-from rules.logbook import Book, EntityBooks, Logbook
+from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import Stamp
 from rules.velocity import Cut, Program, Subject, clears_of, cuts_of, program_of, values_of
@@ -113,6 +114,14 @@ class Decider:
             self._learn(plan, account, assessment, visits, verdict.action)
             self._logbook.sweep(self._watermark.latest_ms)
         return _decision(ruleset, assessment, verdict)
+
+    def learn_fraud(self, plan: RulesetPlan, purchase: Purchase, amount_minor: int, transaction: bytes) -> None:
+        """Enter a purchase that a label says to be fraud, whether it was decided on or not."""
+        subject = Subject(purchase, amount_minor, transaction)
+        for entity in plan.fraud_desk:
+            key = entity_key(entity.entity, purchase)
+            if key is not None:
+                self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
     def _visit(self, entity: EntityPlan, purchase: Purchase) -> Visit | None:
         key = entity_key(entity.entity, purchase)

@@ -20,9 +20,9 @@ from rules.entity import transaction_hash
 from rules.fold import Headers, Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Origin, Route, Stamp
+from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
 from rules.rulesets import Rulesets, reference_of
-from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_purchase
+from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_label, read_purchase
 
 DECISIONS: Final = "decisions"
 BLOCKED: Final = "decisions.blocked"
@@ -63,6 +63,7 @@ class Desk:
             PURCHASE: self._purchase,
             CREDIT_LIMIT: self._credit_limit,
             REPAYMENT: self._repayment,
+            LABEL: self._label,
         }
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
@@ -104,6 +105,15 @@ class Desk:
         credit = accounts.get(repayment.account_id).credit
         if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
             accounts.touch(repayment.account_id)
+        return []
+
+    def _label(self, arrival: Arrival) -> Sequence[Output]:
+        read = read_label(arrival, ASSESSMENTS)
+        if isinstance(read, Output):
+            return [read]
+        purchase, amount_minor = read
+        transaction = transaction_hash(purchase.transaction_id)
+        self._decider.learn_fraud(arrival.ruleset.plan, purchase, amount_minor, transaction)
         return []
 
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from models.account import CreditLimit, InvalidAccountRecord, Repayment, decode_credit_limit, decode_repayment
+from models.label import InvalidLabel, Label, decode_label
 from models.money import MoneyError, convert_minor
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, RefusedError
@@ -47,30 +48,42 @@ class Intake:
     def credit_limit(self, record: SourceRecord, plan: RulesetPlan) -> CreditLimit:
         """An account's credit limit, in a currency that the ruleset can reckon with."""
         limit = _decoded(decode_credit_limit, record)
-        self._verify_money(limit.credit_limit, limit.currency, plan)
+        self.verify_money(limit.credit_limit, limit.currency, plan)
         self._verify_time(limit.event_time, record.timestamp)
         return limit
 
     def repayment(self, record: SourceRecord, plan: RulesetPlan) -> Repayment:
         """A repayment, in a currency that the ruleset can reckon with."""
         repayment = _decoded(decode_repayment, record)
-        self._verify_money(repayment.amount, repayment.currency, plan)
+        self.verify_money(repayment.amount, repayment.currency, plan)
         self._verify_time(repayment.event_time, record.timestamp)
         return repayment
 
-    def _verify_money(self, amount_minor: int, currency: str, plan: RulesetPlan) -> None:
+    def label(self, record: SourceRecord) -> Label:
+        """A verdict on a purchase. Its own time counts, and that its purchase is not dated ahead."""
+        try:
+            label = decode_label(record.value or b"")
+        except InvalidLabel as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        self._verify_time(label.event_time, record.timestamp)
+        if label.purchase is not None:
+            self._verify_time(label.purchase.event_time, record.timestamp, "purchase.event_time")
+        return label
+
+    def verify_money(self, amount_minor: int, currency: str, plan: RulesetPlan) -> None:
+        """Refuse an amount that the ruleset can't reckon with."""
         try:
             convert_minor(amount_minor, currency, plan.currency, plan.rates)
         except MoneyError as error:
             raise RefusedError(NO_RATE, str(error)) from None
 
-    def _verify_time(self, event_time_ms: int, timestamp_ms: int) -> None:
+    def _verify_time(self, event_time_ms: int, timestamp_ms: int, field: str = "event_time") -> None:
         ahead_ms = event_time_ms - timestamp_ms
         if ahead_ms > self._max_ahead_ms:
             raise RefusedError(
                 FUTURE,
-                f"event_time is {ahead_ms} ms after the broker's timestamp, at most {self._max_ahead_ms} are "
-                "allowed: check the sender's clock, and that event_time is in milliseconds",
+                f"{field} is {ahead_ms} ms after the broker's timestamp, at most {self._max_ahead_ms} are "
+                f"allowed: check the sender's clock, and that {field} is in milliseconds",
             )
 
 

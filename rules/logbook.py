@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
+from rules.entity_books import Book, EntityBooks
 from rules.kept_log import KeptLog
 from rules.plan import EntityPlan, RulesetPlan
 from rules.velocity import EntityLogs, Subject
@@ -23,48 +23,9 @@ _MERGED_BLOCKS: Final = 1024
 _GRACE_MS: Final = 86_400_000
 
 
-class Book(StrEnum):
-    """Which of an entity's logs: stations keep all purchases as approved, the desk knows better."""
-
-    APPROVED = "a"
-    DECLINED = "d"
-
-
 _APPROVED: Final = Book.APPROVED
+_FRAUD: Final = Book.FRAUD
 _NO_LOGS: Final = EntityLogs(WindowLog())
-
-
-class EntityBooks:
-    """The logs of one entity. `last_ms` is the event time of its newest purchase; `keep_until_ms` when it is
-    forgotten, if nothing else is bought.
-    """
-
-    __slots__ = ("approved", "declined", "keep_until_ms", "last_ms")
-
-    def __init__(self) -> None:
-        self.approved = KeptLog()
-        self.declined: KeptLog | None = None
-        self.last_ms = 0
-        self.keep_until_ms = 0
-
-    def kept(self) -> Iterator[tuple[Book, KeptLog]]:
-        """The logs that there are."""
-        yield Book.APPROVED, self.approved
-        if self.declined is not None:
-            yield Book.DECLINED, self.declined
-
-    def note(self, event_time_ms: int) -> None:
-        """Take notice of a purchase's time, entered or read back."""
-        if event_time_ms > self.last_ms:
-            self.last_ms = event_time_ms
-        keep_ms = self.approved.keep_ms
-        if self.declined is not None and self.declined.keep_ms > keep_ms:
-            keep_ms = self.declined.keep_ms
-        self.keep_until_ms = self.last_ms + keep_ms
-
-    def has(self, transaction: bytes) -> bool:
-        """Whether a row is this transaction's."""
-        return self.approved.log.has(transaction) or (self.declined is not None and self.declined.log.has(transaction))
 
 
 class Logbook:
@@ -107,11 +68,28 @@ class Logbook:
             return _NO_LOGS
         reach_ms = plan.horizon_ms + ruleset.allowed_lateness_ms
         approved, declined = books.approved, books.declined
+        fraud = (
+            None if books.fraud is None else self._fraud_log(entity_key, books, books.fraud, event_time_ms - reach_ms)
+        )
         self._expire(entity_key, approved, event_time_ms, reach_ms)
         if declined is None:
-            return EntityLogs(approved.log)
+            return EntityLogs(approved.log, None, fraud)
         self._expire(entity_key, declined, event_time_ms, reach_ms)
-        return EntityLogs(approved.log, declined.log)
+        return EntityLogs(approved.log, declined.log, fraud)
+
+    def _fraud_log(self, entity_key: str, books: EntityBooks, fraud: KeptLog, until_ms: int) -> WindowLog | None:
+        """The log of fraud, rid of what is too old; where nothing is left, there is none.
+
+        Labels may be ahead of the purchases that are decided, so that the newest row does not say what is old.
+        """
+        if fraud.expire(until_ms):
+            self._dirty[entity_key] = None
+        if len(fraud.log):
+            return fraud.log
+        self._drop(entity_key, Book.FRAUD, fraud)
+        books.fraud = None
+        books.note()
+        return None
 
     def _expire(self, entity_key: str, kept: KeptLog, event_time_ms: int, reach_ms: int) -> None:
         times = kept.log.times
@@ -128,7 +106,7 @@ class Logbook:
         subject: Subject,
         book: Book = Book.APPROVED,
     ) -> None:
-        """Enter a purchase that is not known yet."""
+        """Enter a purchase that is not known yet; as fraud, one that is not known to be."""
         entities = self._entities
         books = entities.get(entity_key)
         if books is None:
@@ -137,14 +115,35 @@ class Logbook:
             entities.move_to_end(entity_key)
         if book is _APPROVED:
             kept = books.approved
+        elif book is _FRAUD:
+            kept = books.fraud = books.fraud or KeptLog()
         else:
             kept = books.declined = books.declined or KeptLog()
         kept.keep_for(plan.horizon_ms + ruleset.allowed_lateness_ms + _GRACE_MS)
-        books.note(subject.purchase.event_time)
         away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows)
+        if book is _FRAUD:
+            books.note()
+        else:
+            books.note(subject.purchase.event_time)
         if away:
-            self._remember_merged(entity_key, away)
+            self._remember_merged(_merged_key(entity_key, book), away)
         self._dirty[entity_key] = None
+
+    def enter_fraud(
+        self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, now_ms: int
+    ) -> None:
+        """Enter a purchase that a label says to be fraud: once, and only while a window can still look at it.
+
+        It says nothing of whether the purchase itself is known, or of how late others are.
+        """
+        if subject.purchase.event_time <= now_ms - plan.horizon_ms - ruleset.allowed_lateness_ms:
+            return
+        books = self.find(entity_key, now_ms)
+        if books is not None and books.fraud is not None:
+            merged_id = _merged_id(_merged_key(entity_key, Book.FRAUD), subject.transaction)
+            if books.fraud.log.has(subject.transaction) or merged_id in self._merged_transactions:
+                return
+        self.enter(ruleset, plan, entity_key, subject, Book.FRAUD)
 
     def sweep(self, now_ms: int) -> None:
         """Forget the entities that nobody touched for longer than any window over them reaches.
@@ -159,10 +158,13 @@ class Logbook:
 
     def _forget(self, entity_key: str, books: EntityBooks) -> None:
         for book, kept in books.kept():
-            for chunk in kept.clear():
-                self._gone[_log_key(entity_key, book, chunk)] = None
+            self._drop(entity_key, book, kept)
         del self._entities[entity_key]
         self._dirty.pop(entity_key, None)
+
+    def _drop(self, entity_key: str, book: Book, kept: KeptLog) -> None:
+        for chunk in kept.clear():
+            self._gone[_log_key(entity_key, book, chunk)] = None
 
     def _remember_merged(self, entity_key: str, transactions: Iterable[bytes]) -> None:
         block = self._next_block
@@ -193,6 +195,9 @@ class Logbook:
             if books.declined is not None:
                 for chunk, raw in books.declined.changes():
                     written.append((_log_key(entity_key, Book.DECLINED, chunk), raw))
+            if books.fraud is not None:
+                for chunk, raw in books.fraud.changes():
+                    written.append((_log_key(entity_key, Book.FRAUD, chunk), raw))
         self._dirty.clear()
         blocks, self._new_blocks = self._new_blocks, []
         written += [(_MERGED + _CHUNK_ID.pack(block), self._merged[block]) for block in blocks if block in self._merged]
@@ -214,12 +219,16 @@ class Logbook:
         entities: defaultdict[str, EntityBooks] = defaultdict(EntityBooks)
         for (entity_key, book), parts in chunks.items():
             kept, books = KeptLog.restored(parts), entities[entity_key]
+            if book is Book.FRAUD:
+                books.fraud = kept
+                books.note()
+                continue
             if book is Book.APPROVED:
                 books.approved = kept
             else:
                 books.declined = kept
             books.note(kept.last_ms)
-        self._entities = OrderedDict(sorted(entities.items(), key=lambda item: item[1].last_ms))
+        self._entities = OrderedDict(sorted(entities.items(), key=lambda item: item[1].keep_until_ms))
         for block in sorted(blocks):
             self._add_block(block, blocks[block])
         self._next_block = max(blocks, default=-1) + 1
@@ -227,6 +236,12 @@ class Logbook:
 
 def _merged_id(entity_key: str, transaction: bytes) -> bytes:
     return blake2b(entity_key.encode() + b"\0" + transaction, digest_size=8).digest()
+
+
+def _merged_key(entity_key: str, book: Book) -> str:
+    """By what merged rows are remembered: whether a purchase is known, and known to be fraud, are two things."""
+    # No entity's key has a space before its colon.
+    return f"fraud {entity_key}" if book is _FRAUD else entity_key
 
 
 def _ids_in(packed: bytes) -> Iterator[bytes]:

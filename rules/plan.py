@@ -78,10 +78,15 @@ Window = Trailing | Calendar
 
 
 class Outcome(StrEnum):
-    """How earlier purchases were decided: a flag counts as approved, a block as declined."""
+    """What became of earlier purchases.
+
+    Approved and declined say how they were decided: a flag counts as approved, a block as declined. Fraud are
+    those that a label, known by now, says to be fraud or a chargeback, however they were decided.
+    """
 
     APPROVED = "approved"
     DECLINED = "declined"
+    FRAUD = "fraud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,8 @@ class Clearing:
 class Feature:
     """One value asked of one entity; `name` is its canonical text, unique in a ruleset.
 
-    With `outcome` approved the purchase being decided counts as if approved; with declined it does not
-    count. `field` is `amount` for sums and the like, the field counted for `distinct`, else None.
+    With `outcome` approved the purchase being decided counts as if approved; with declined and fraud it does
+    not count. `field` is `amount` for sums and the like, the field counted for `distinct`, else None.
     """
 
     name: str
@@ -120,6 +125,11 @@ class EntityPlan:
     features: tuple[Feature, ...]
     distinct_fields: tuple[str, ...]
     horizon_ms: int
+
+    @property
+    def asks_fraud(self) -> bool:
+        """Whether a feature counts what labels say is fraud."""
+        return any(feature.outcome is Outcome.FRAUD for feature in self.features)
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,16 @@ class RulesetPlan:
     def feature_names(self) -> tuple[str, ...]:
         """The names of all features, in the same order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def fraud_desk(self) -> tuple[EntityPlan, ...]:
+        """The entities kept with the account that labels are entered for."""
+        return tuple(plan for plan in self.desk if plan.asks_fraud)
+
+    @cached_property
+    def fraud_stations(self) -> tuple[EntityPlan, ...]:
+        """The entities kept at stations that labels are entered for."""
+        return tuple(plan for plan in self.stations if plan.asks_fraud)
 
     @cached_property
     def stamp_sizes(self) -> dict[str, int]:

@@ -20,6 +20,8 @@ PURCHASE: Final = "purchase"
 BUNDLE: Final = "bundle"
 CREDIT_LIMIT: Final = "credit-limit"
 REPAYMENT: Final = "repayment"
+# A verdict of fraud that carries its purchase, on its way past the entities that fraud is counted for.
+LABEL: Final = "label"
 
 
 _ORIGIN_TYPES: Final = [str, int, int, int]

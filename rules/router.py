@@ -11,15 +11,16 @@ from rules.dead_letter import RefusedError, dead_letter
 from rules.fold import Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Origin, Route, with_route
+from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Origin, Route, with_route
 from rules.rulesets import Rulesets, reference_of
-from rules.step import ASSESSMENTS, itinerary, onward
+from rules.step import ASSESSMENTS, itinerary, label_itinerary, label_onward, onward
 
 PURCHASES: Final = "purchases"
 ACCOUNTS: Final = "accounts"
 REPAYMENTS: Final = "repayments"
+LABELS: Final = "labels"
 
-KINDS: Final = {PURCHASES: PURCHASE, ACCOUNTS: CREDIT_LIMIT, REPAYMENTS: REPAYMENT}
+KINDS: Final = {PURCHASES: PURCHASE, ACCOUNTS: CREDIT_LIMIT, REPAYMENTS: REPAYMENT, LABELS: LABEL}
 # Beyond this a bundle is closed: a record should stay small beside what a batch may hold.
 MAX_BUNDLE_BYTES: Final = 96 * 1024
 
@@ -56,13 +57,16 @@ class Router:
         return []
 
     def apply(self, record: SourceRecord) -> Sequence[Output]:
-        """One record onward, now or with the bundle, or a dead letter. Raises StateNotReadyError without a ruleset."""
+        """One record onward, now or with the bundle, or a dead letter. Raises StateNotReadyError without a ruleset.
+
+        A label that says nothing to the ruleset in force goes nowhere.
+        """
         ruleset = self._rulesets.in_force()
         try:
             self._intake.verify_size(record.value)
             if self._topic == PURCHASES and record.key and not ruleset.plan.stations:
                 return self._bundle(record.key, record, ruleset)
-            return [self._routed(record, ruleset)]
+            return self._label(record, ruleset) if self._topic == LABELS else [self._routed(record, ruleset)]
         except RefusedError as error:
             return [dead_letter(record, self._topic, error.reason, error.detail)]
 
@@ -99,8 +103,20 @@ class Router:
             account_id = self._intake.credit_limit(record, plan).account_id
         else:
             account_id = self._intake.repayment(record, plan).account_id
+        return onward(account_id, record.value, tuple(record.headers), self._route(record, ruleset, account_id, stops))
+
+    def _label(self, record: SourceRecord, ruleset: CompiledRuleset) -> Sequence[Output]:
+        plan, label = ruleset.plan, self._intake.label(record)
+        purchase = label.purchase
+        if purchase is None or not label.says_fraud or not (plan.fraud_desk or plan.fraud_stations):
+            return ()
+        self._intake.verify_money(purchase.amount, purchase.currency, plan)
+        route = self._route(record, ruleset, label.account_id, label_itinerary(plan, purchase))
+        return label_onward(plan, label.account_id, record.value, tuple(record.headers), route)
+
+    def _route(self, record: SourceRecord, ruleset: CompiledRuleset, account_id: str, stops: tuple[str, ...]) -> Route:
         has_account_key = record.key == account_id.encode()
-        route = Route(
+        return Route(
             KINDS[self._topic],
             reference_of(ruleset),
             Origin(self._topic, record.partition, record.offset, record.timestamp),
@@ -108,4 +124,3 @@ class Router:
             has_account_key,
             stops,
         )
-        return onward(account_id, record.value, tuple(record.headers), route)

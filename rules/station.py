@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rules.calendar import period_clock
 from rules.dead_letter import FOREIGN, dead_letter
@@ -10,11 +11,13 @@ from rules.entity import entity_of, transaction_hash
 from rules.fold import Output, SourceRecord
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
-from rules.route import PURCHASE, stamp_of
+from rules.route import LABEL, PURCHASE, stamp_of
 from rules.rulesets import Rulesets
-from rules.step import SIGHTINGS, Arrival, onward, read_arrival, read_purchase
+from rules.step import SIGHTINGS, Arrival, label_onward, onward, read_arrival, read_label, read_purchase
 from rules.velocity import Subject, measure
 from rules.watermark import Watermark
+
+_NO_STOP: Final = "the ruleset has no stop here for this"
 
 
 class Station:
@@ -41,7 +44,9 @@ class Station:
     def apply(self, record: SourceRecord) -> Sequence[Output]:
         """Take one sighting. Raises StateNotReadyError while its ruleset has not arrived."""
         arrival = read_arrival(record, SIGHTINGS, self._rulesets)
-        return [arrival if isinstance(arrival, Output) else self._visited(arrival)]
+        if isinstance(arrival, Output):
+            return [arrival]
+        return self._labelled(arrival) if arrival.route.kind == LABEL else [self._visited(arrival)]
 
     def _visited(self, arrival: Arrival) -> Output:
         read = read_purchase(arrival, SIGHTINGS)
@@ -51,7 +56,7 @@ class Station:
         route, ruleset = arrival.route, arrival.ruleset.plan
         plan = _plan_of(ruleset, route.stops[0]) if route.stops and route.kind == PURCHASE else None
         if plan is None:
-            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, "the ruleset has no stop here for this")
+            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, _NO_STOP)
         stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
         books = self._logbook.find(stop, self._watermark.latest_ms)
         last_ms = books.last_ms if books is not None else 0
@@ -67,6 +72,21 @@ class Station:
         stamps = (*route.stamps, stamp_of(plan.entity, values))
         stamped = route._replace(stops=route.stops[1:], stamps=stamps, late=late)
         return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
+
+    def _labelled(self, arrival: Arrival) -> Sequence[Output]:
+        """Enter a purchase that a label says to be fraud."""
+        read = read_label(arrival, SIGHTINGS)
+        if isinstance(read, Output):
+            return [read]
+        purchase, amount_minor = read
+        route, ruleset = arrival.route, arrival.ruleset.plan
+        plan = _plan_of(ruleset, route.stops[0]) if route.stops else None
+        if plan is None:
+            return [dead_letter(arrival.record, SIGHTINGS, FOREIGN, _NO_STOP)]
+        subject = Subject(purchase, amount_minor, transaction_hash(purchase.transaction_id))
+        self._logbook.enter_fraud(ruleset, plan, route.stops[0], subject, self._watermark.latest_ms)
+        past = route._replace(stops=route.stops[1:])
+        return label_onward(ruleset, purchase.account_id, arrival.record.value, arrival.sender_headers, past)
 
 
 def _plan_of(ruleset: RulesetPlan, stop: str) -> EntityPlan | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from models.label import InvalidLabel, decode_label
 from models.money import MoneyError, convert_minor
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.dead_letter import FOREIGN, dead_letter
 from rules.entity import entity_key
 from rules.fold import Headers, Output, SourceRecord
 from rules.language.compile import CompiledRuleset
-from rules.plan import RulesetPlan
+from rules.plan import EntityPlan, RulesetPlan
 from rules.route import InvalidRouteError, Route, read_route, with_route
 from rules.rulesets import Rulesets
 
@@ -55,6 +57,19 @@ def read_purchase(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output
         return dead_letter(arrival.record, topic, FOREIGN, str(error))
 
 
+def read_label(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
+    """The purchase that a label says to be fraud, and its amount, which the router has seen to be readable."""
+    plan = arrival.ruleset.plan
+    try:
+        purchase = decode_label(arrival.record.value or b"").purchase
+        if purchase is not None:
+            return purchase, amount_in(plan, purchase)
+        detail = "a label without its purchase has no way"
+    except (InvalidLabel, MoneyError) as error:
+        detail = str(error)
+    return dead_letter(arrival.record, topic, FOREIGN, detail)
+
+
 def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
     """A purchase's amount in minor units of the ruleset's currency. Raises MoneyError without a rate."""
     return convert_minor(purchase.amount, purchase.currency, plan.currency, plan.rates)
@@ -62,8 +77,24 @@ def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
 
 def itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
     """The keys of the entities to visit: those that the ruleset counts by and this purchase has."""
-    keys = (entity_key(station.entity, purchase) for station in plan.stations)
+    return _keys_of(plan.stations, purchase)
+
+
+def label_itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
+    """The keys of the entities that a label of this purchase visits: those whose fraud the ruleset counts."""
+    return _keys_of(plan.fraud_stations, purchase)
+
+
+def _keys_of(plans: Sequence[EntityPlan], purchase: Purchase) -> tuple[str, ...]:
+    keys = (entity_key(station.entity, purchase) for station in plans)
     return tuple(key for key in keys if key is not None)
+
+
+def label_onward(
+    plan: RulesetPlan, account_id: str, value: bytes | None, headers: Headers, route: Route
+) -> Sequence[Output]:
+    """A label on its way to the next stop, or to the desk where fraud is counted there; else it has arrived."""
+    return [onward(account_id, value, headers, route)] if route.stops or plan.fraud_desk else []
 
 
 def onward(account_id: str, value: bytes | None, headers: Headers, route: Route) -> Output:

@@ -31,10 +31,14 @@ class FeatureValue(NamedTuple):
 
 
 class EntityLogs(NamedTuple):
-    """An entity's purchases. A station does not know outcomes and keeps all of them as `approved`."""
+    """An entity's purchases, and those among them that labels say are fraud.
+
+    A station does not know how they were decided and keeps all of them as `approved`.
+    """
 
     approved: WindowLog
     declined: WindowLog | None = None
+    fraud: WindowLog | None = None
 
 
 class Subject(NamedTuple):
@@ -104,7 +108,8 @@ def measure(plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodC
 
 def cuts_of(program: Program, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[Cut]:
     """Each of the program's slices, cut out of the logs."""
-    (approved, declined), time_ms, own = logs, subject.purchase.event_time, 0 if subject.known else 1
+    approved, declined, fraud = logs
+    time_ms, own = subject.purchase.event_time, 0 if subject.known else 1
     end = _end(approved, time_ms)
     declined_end = _end(declined, time_ms) if declined is not None else 0
     cuts: list[Cut] = []
@@ -115,18 +120,32 @@ def cuts_of(program: Program, logs: EntityLogs, subject: Subject, clock: PeriodC
             after_ms = time_ms - window.length_ms
         else:
             after_ms = clock.bounds_ms(window.period, time_ms)[0] - 1
-        if outcome is _DECLINED:
+        if outcome is None or outcome is _APPROVED:
+            spans: tuple[Span, ...] = ((approved, _first(approved, after_ms, end), end),)
+            if outcome is None and declined is not None and declined.times:
+                spans = (*spans, (declined, _first(declined, after_ms, declined_end), declined_end))
+            cuts.append((spans, own))
+        elif outcome is _DECLINED:
             counted = () if declined is None else ((declined, _first(declined, after_ms, declined_end), declined_end),)
             cuts.append((counted, 0))
-            continue
-        spans: tuple[Span, ...] = ((approved, _first(approved, after_ms, end), end),)
-        if outcome is None and declined is not None and declined.times:
-            spans = (*spans, (declined, _first(declined, after_ms, declined_end), declined_end))
-        cuts.append((spans, own))
+        else:
+            cuts.append((() if fraud is None else _fraud_spans(fraud, subject, after_ms), 0))
     return cuts
 
 
+_APPROVED: Final = Outcome.APPROVED
 _DECLINED: Final = Outcome.DECLINED
+
+
+def _fraud_spans(log: WindowLog, subject: Subject, after_ms: int) -> tuple[Span, ...]:
+    """The fraud of a window without the subject itself, whose label may have come before it."""
+    end = _end(log, subject.purchase.event_time)
+    first = _first(log, after_ms, end)
+    own = log.index_of(subject.transaction)
+    # A merged row stands for others too.
+    if first <= own < end and log.count(own, own + 1) == 1:
+        return (log, first, own), (log, own + 1, end)
+    return ((log, first, end),)
 
 
 def _end(log: WindowLog, time_ms: int) -> int:
@@ -216,7 +235,8 @@ def clears_of(
         return ()
     if lowest is None or value < lowest:
         return (None,) * len(feature.clearings)
-    retry, logs = retry_of(feature, subject), [log for log, _, _ in cuts[probe.slice_number][0]]
+    # Two spans may be of one log.
+    retry, logs = retry_of(feature, subject), list(dict.fromkeys(log for log, _, _ in cuts[probe.slice_number][0]))
     return tuple(
         clears_at(feature, clearing, logs, retry, clock)
         if value > clearing.threshold or (value == clearing.threshold and clearing.op == ">=")
@@ -226,13 +246,17 @@ def clears_of(
 
 
 def retry_of(feature: Feature, subject: Subject) -> Retry:
-    """How the subject and a retry of it count towards a feature: only what is approved stays as approved."""
+    """How the subject and a retry of it count towards a feature.
+
+    Only what is approved stays as approved, and nothing is known to be fraud when it is decided.
+    """
+    outcome = feature.outcome
     return Retry(
         subject.purchase.event_time,
         subject.amount_minor,
         value_hash(subject.purchase, feature.field or "") if feature.aggregate is Aggregate.DISTINCT else 0,
-        stays=feature.outcome is not Outcome.APPROVED and not subject.known,
-        counts_itself=feature.outcome is not Outcome.DECLINED,
+        stays=(outcome is None or outcome is Outcome.DECLINED) and not subject.known,
+        counts_itself=outcome is None or outcome is Outcome.APPROVED,
     )
 
 

@@ -58,7 +58,7 @@ class WindowLog:
 
     def has(self, transaction: bytes) -> bool:
         """Whether a row, not merged yet, is this transaction's."""
-        return self._index(transaction) >= 0
+        return self.index_of(transaction) >= 0
 
     def add_column(self, field: str) -> None:
         """Begin to keep a field for distinct counts; purchases before that count as lacking it."""
@@ -189,7 +189,8 @@ class WindowLog:
         """The hash of a row's transaction; of a merged row, its newest's."""
         return bytes(self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES])
 
-    def _index(self, transaction: bytes) -> int:
+    def index_of(self, transaction: bytes) -> int:
+        """The index of the row that has this transaction's hash; -1 where none has."""
         position = self.transactions.find(transaction)
         while position >= 0 and position % _HASH_BYTES:
             position = self.transactions.find(transaction, position + 1)

@@ -29,7 +29,7 @@ _MAX_PENDING: Final = 5_000
 _TOLD_EVERY: Final = 100
 # A recording's own fields; a line without them is a purchase.
 _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
-_WRITABLE: Final = frozenset({*topics.INCOMING, topics.LABELS})
+_WRITABLE: Final = frozenset(topics.INCOMING)
 
 
 class OutgoingLine(NamedTuple):
@@ -112,10 +112,16 @@ def moved_to(lines: Sequence[OutgoingLine], now_ms: int) -> list[OutgoingLine]:
 
 def _shifted(lines: Iterable[OutgoingLine], by_ms: int) -> Iterator[OutgoingLine]:
     for line in lines:
-        value = line.value
-        if isinstance(value.get("event_time"), int):
-            value = {**value, "event_time": value["event_time"] + by_ms}
+        value = _moved(line.value, by_ms)
+        purchase = value.get("purchase")
+        if line.topic == topics.LABELS and isinstance(purchase, dict):
+            value = {**value, "purchase": _moved(cast("dict[str, Any]", purchase), by_ms)}
         yield line._replace(value=value)
+
+
+def _moved(value: dict[str, Any], by_ms: int) -> dict[str, Any]:
+    event_time = value.get("event_time")
+    return {**value, "event_time": event_time + by_ms} if isinstance(event_time, int) else value
 
 
 async def produce_lines(

@@ -28,7 +28,7 @@ SIGHTINGS_STATE: Final = "sightings-changelog"
 ASSESSMENTS_STATE: Final = "assessments-changelog"
 
 # What workers read, and what they write.
-INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS)
+INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS, LABELS)
 WRITTEN: Final = (SIGHTINGS, ASSESSMENTS, DECISIONS, BLOCKED, FLAGGED, DEAD_LETTERS)
 STATE_OF: Final = {SIGHTINGS: SIGHTINGS_STATE, ASSESSMENTS: ASSESSMENTS_STATE}
 _HOUR_MS: Final = 3_600_000
@@ -83,7 +83,7 @@ SPECS: Final = (
     TopicSpec(PURCHASES, "purchases to decide on, by account", config=_INCOMING),
     TopicSpec(ACCOUNTS, "credit limits, by account", config=_INCOMING),
     TopicSpec(REPAYMENTS, "money paid back, by account", config=_INCOMING),
-    TopicSpec(LABELS, "fraud and chargeback verdicts, by account", config=_PASSING),
+    TopicSpec(LABELS, "fraud and chargeback verdicts, by account", config=_INCOMING),
     TopicSpec(DECISIONS, "every decision, by account", config=_PASSING),
     TopicSpec(BLOCKED, "the blocks among them", config=_PASSING),
     TopicSpec(FLAGGED, "the flags among them", config=_PASSING),

@@ -22,7 +22,7 @@ _ENTITIES: Final = {
 }
 _WINDOWS: Final = {"today": "today", "this_week": "this week", "this_month": "this month"}
 _UNITS: Final = {"s": "s", "m": "min", "h": "h", "d": "days"}
-_OUTCOMES: Final = ("approved", "declined")
+_OUTCOMES: Final = {"approved": "approved", "declined": "declined", "fraud": "fraudulent"}
 _MONEY_FIELDS: Final = ("amount", "available_credit", "credit_limit")
 
 # `sum(amount, (account_id, merchant_id), 1h)`: one call and nothing beside it.
@@ -60,7 +60,7 @@ def _measured(
     what: str, arguments: Sequence[str], observed: float, currency: str | None
 ) -> tuple[str, Callable[[float], str]] | None:
     """A sentence about an aggregate, and how its values are shown; None where it is none that is known."""
-    outcome = next((argument for argument in arguments if argument in _OUTCOMES), "")
+    outcome = next((_OUTCOMES[argument] for argument in arguments if argument in _OUTCOMES), "")
     rest = [", ".join(_where(arguments, counted=what == "distinct")), _window(arguments)]
     money = _money(currency)
     match what:
@@ -69,7 +69,8 @@ def _measured(
             return _joined(str(observed), outcome, purchases, *rest), _number
         case "distinct":
             _, one, many = _ENTITIES.get(arguments[0], ("", arguments[0], arguments[0]))
-            return _joined(str(observed), one if observed == 1 else many, *rest), _number
+            counted = one if observed == 1 else many
+            return _joined(str(observed), counted, f"with {outcome} purchases" if outcome else "", *rest), _number
         case "sum":
             return _joined(money(observed), outcome, *rest), money
         case "avg":

@@ -17,13 +17,14 @@ from zoneinfo import ZoneInfo
 
 from models.account import CreditLimit, Repayment
 from models.decision import Action, Decision, Reason
+from models.label import Label
 from models.money import convert_minor
 from models.purchase import Purchase
 from rules.language.compile import CompiledRuleset
 from rules.language.explain import explain
 from rules.language.facts import Facts
 from rules.language.interpreter import truth
-from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Trailing
+from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Outcome, Trailing
 from tests.oracle import APPROVED, DECLINED, EntityHistory, Seen, clears_at, value_of
 
 # Longer than any calendar period.
@@ -60,14 +61,24 @@ class Timeline:
 
 @dataclass
 class Entity:
-    """All purchases of one entity by their outcome; at stations, which know none, all are approved."""
+    """All purchases of one entity by their outcome; at stations, which know none, all are approved.
+
+    Beside them, what labels say is fraud.
+    """
 
     by_outcome: dict[str, Timeline] = field(default_factory=lambda: {APPROVED: Timeline(), DECLINED: Timeline()})
+    fraud: Timeline = field(default_factory=Timeline)
 
     def enter(self, seen: Seen) -> None:
         self.by_outcome[seen.outcome].add(seen)
 
-    def that_matter(self, feature: Feature, time_ms: int) -> list[Seen]:
+    def history_of(self, feature: Feature, time_ms: int, *, clearing: bool = False) -> EntityHistory:
+        """What the feature can depend on at this time; or, with `clearing`, from then on."""
+        if feature.outcome is Outcome.FRAUD:
+            return EntityHistory([], self.fraud.seen)
+        return EntityHistory((self._that_clear if clearing else self._that_matter)(feature, time_ms))
+
+    def _that_matter(self, feature: Feature, time_ms: int) -> list[Seen]:
         """Purchases that the feature can depend on at this time."""
         lines = self.by_outcome.values()
         if feature.aggregate is Aggregate.AGE:
@@ -76,7 +87,7 @@ class Entity:
             return [seen for line in lines for seen in line.between(-1, time_ms)[-1:]]
         return [seen for line in lines for seen in line.between(time_ms - _reach_ms(feature), time_ms)]
 
-    def that_clear(self, feature: Feature, time_ms: int) -> list[Seen]:
+    def _that_clear(self, feature: Feature, time_ms: int) -> list[Seen]:
         """Purchases that can be in the feature's window at the newest one's time or after it."""
         counted = [line for outcome, line in self.by_outcome.items() if feature.outcome in (None, outcome)]
         newest_ms = max([time_ms, *(line.times[-1] for line in counted if line.times)])
@@ -113,6 +124,8 @@ class LineOracle:
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
         # Transactions that came to a station later than is allowed.
         self._late: set[str] = set()
+        # Where labels have told of which transactions.
+        self._told: set[tuple[tuple[str, ...], str]] = set()
 
     # -- stations -----------------------------------------------------------------------------------
 
@@ -130,6 +143,19 @@ class LineOracle:
             self._late.add(purchase.transaction_id)
         self._enter(plan, purchase, APPROVED)
         return measured
+
+    # -- both --------------------------------------------------------------------------------------
+
+    def label(self, label: Label, plans: Sequence[EntityPlan] | None = None) -> None:
+        """A verdict arrives at these entities, or at all; what was told there of a purchase stays as it was told."""
+        purchase = label.purchase
+        if purchase is None or label.verdict == "genuine":
+            return
+        for plan in (*self._plan.desk, *self._plan.stations) if plans is None else plans:
+            values = _values(plan.entity, purchase)
+            if values is not None and (plan.entity, purchase.transaction_id) not in self._told:
+                self._told.add((plan.entity, purchase.transaction_id))
+                self._entities[plan.entity, values].fraud.add(Seen(purchase, self._amount(purchase)))
 
     # -- the desk -----------------------------------------------------------------------------------
 
@@ -214,14 +240,14 @@ class LineOracle:
 
     def _measured(self, feature: Feature, entity: Entity, purchase: Purchase, horizon_ms: int) -> Measured:
         amount, time_ms = self._amount(purchase), purchase.event_time
-        history = EntityHistory(entity.that_matter(feature, time_ms))
+        history = entity.history_of(feature, time_ms)
         value = value_of(feature, history, purchase, amount, self._zone, horizon_ms)
         if value is None:
             return UNKNOWN
         clears: list[int | None] = []
         for clearing in feature.clearings:
             if _holds(value, clearing):
-                history = EntityHistory(entity.that_clear(feature, time_ms))
+                history = entity.history_of(feature, time_ms, clearing=True)
                 clears.append(clears_at(feature, clearing, history, purchase, amount, self._zone, halving=True))
             else:
                 clears.append(None)
@@ -255,7 +281,7 @@ def _action(said: set[str], *, final: bool) -> Action:
 
 
 def in_event_order(
-    oracle: LineOracle, events: Sequence[Purchase | CreditLimit | Repayment]
+    oracle: LineOracle, events: Sequence[Purchase | CreditLimit | Repayment | Label]
 ) -> Iterator[tuple[Purchase, Decision]]:
     """The decisions if everything arrived everywhere in the order given."""
     for event in events:
@@ -263,6 +289,8 @@ def in_event_order(
             oracle.credit_limit(event)
         elif isinstance(event, Repayment):
             oracle.repayment(event)
+        elif isinstance(event, Label):
+            oracle.label(event)
         else:
             stamps = {entity: oracle.sight(entity, event) for entity in oracle.stops(event)}
             yield event, oracle.decide(event, stamps)

@@ -34,9 +34,15 @@ class Seen:
 
 @dataclass
 class EntityHistory:
-    """All that happened to one entity, in the order of arrival."""
+    """All that happened to one entity, in the order of arrival; `fraud` are the purchases that labels told of."""
 
     seen: list[Seen] = field(default_factory=list[Seen])
+    fraud: list[Seen] = field(default_factory=list[Seen])
+
+    def tell(self, fraud: Seen) -> None:
+        """A label comes; what was told before stays as it was told first."""
+        if all(s.purchase.transaction_id != fraud.purchase.transaction_id for s in self.fraud):
+            self.fraud.append(fraud)
 
     def has(self, transaction_id: str) -> bool:
         return any(s.purchase.transaction_id == transaction_id for s in self.seen)
@@ -126,6 +132,9 @@ def value_of(
     if feature.aggregate is Aggregate.AGE:
         return max(0, t - min([s.time_ms for s in _counted(feature, history.seen)], default=t))
     inside = in_window(feature, zone, t)
+    if feature.outcome is Outcome.FRAUD:
+        told = [s for s in history.fraud if s.purchase.transaction_id != purchase.transaction_id]
+        return _combine(feature, [s for s in told if inside(s.time_ms)])
     counted = [s for s in _counted(feature, history.seen if known else others) if inside(s.time_ms)]
     if not known and feature.outcome is not Outcome.DECLINED:
         counted.append(now)
@@ -148,11 +157,11 @@ def clears_at(
     matches again.
     """
     now = Seen(purchase, amount_minor)
-    counted = _counted(feature, history.seen)
-    known = history.has(purchase.transaction_id)
-    if feature.outcome is not Outcome.APPROVED and not known:
+    fraud = feature.outcome is Outcome.FRAUD
+    counted = list(history.fraud) if fraud else _counted(feature, history.seen)
+    start_ms = max([purchase.event_time, *(s.time_ms for s in counted)])
+    if feature.outcome is not Outcome.APPROVED and not fraud and not history.has(purchase.transaction_id):
         counted.append(now)
-    start_ms = max([purchase.event_time, *(s.time_ms for s in _counted(feature, history.seen))])
     window = feature.window
     candidates = {start_ms}
     if isinstance(window, Trailing):
@@ -164,7 +173,7 @@ def clears_at(
     def cleared(moment: int) -> bool:
         inside = in_window(feature, zone, moment)
         retried = [s for s in counted if inside(s.time_ms)]
-        if feature.outcome is not Outcome.DECLINED:
+        if feature.outcome is not Outcome.DECLINED and not fraud:
             retried.append(now)
         value = _combine(feature, retried)
         assert value is not None

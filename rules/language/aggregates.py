@@ -48,7 +48,7 @@ def feature_of(call: syntax.Call) -> Feature:
     window = None
     if aggregate not in (Aggregate.SINCE, Aggregate.AGE):
         window = _window(_next(arguments, call, aggregate, "a window"))
-    outcome = _outcome(arguments.pop(0), entity) if arguments else None
+    outcome = _outcome(arguments.pop(0), aggregate, entity) if arguments else None
     if arguments:
         raise ExpressionError(f"{aggregate} takes no more than this", arguments[0].span, _like(aggregate))
     name = _name(aggregate, field, entity, window, outcome)
@@ -107,17 +107,30 @@ def _window(node: Expression) -> Window:
     raise ExpressionError("a window is a duration like `10m`, or today, this_week, this_month", node.span, suggestion)
 
 
-def _outcome(node: Expression, entity: tuple[str, ...]) -> Outcome:
+def _outcome(node: Expression, aggregate: Aggregate, entity: tuple[str, ...]) -> Outcome:
     if not (isinstance(node, syntax.Name) and node.name in list(Outcome)):
         name = node.name if isinstance(node, syntax.Name) else ""
-        raise ExpressionError("an outcome is `approved` or `declined`", node.span, did_you_mean(name, Outcome))
-    if "account_id" not in entity:
+        raise ExpressionError("an outcome is `approved`, `declined` or `fraud`", node.span, did_you_mean(name, Outcome))
+    outcome = Outcome(node.name)
+    if outcome is Outcome.FRAUD:
+        _verify_windowed(node, aggregate, entity)
+    elif "account_id" not in entity:
         raise ExpressionError(
-            "outcomes are known to the account only",
+            f"`{outcome}` is known to the account only",
             node.span,
             f"leave it out, or count by `(account_id, {entity[0]})`",
         )
-    return Outcome(node.name)
+    return outcome
+
+
+def _verify_windowed(node: Expression, aggregate: Aggregate, entity: tuple[str, ...]) -> None:
+    """Fraud is looked at in windows: labels come late, so that the first and the last of them mean little."""
+    if aggregate in (Aggregate.SINCE, Aggregate.AGE):
+        raise ExpressionError(
+            f"{aggregate} knows no `fraud`",
+            node.span,
+            f"ask for fraud in a window, like `count({_entity_name(entity)}, 30d, fraud) > 0`",
+        )
 
 
 def _name(
@@ -128,7 +141,7 @@ def _name(
     outcome: Outcome | None,
 ) -> str:
     parts = [field] if field else []
-    parts.append(entity[0] if len(entity) == 1 else f"({', '.join(entity)})")
+    parts.append(_entity_name(entity))
     if isinstance(window, Trailing):
         parts.append(duration_text(window.length_ms))
     elif window is not None:
@@ -136,3 +149,7 @@ def _name(
     if outcome is not None:
         parts.append(outcome.value)
     return f"{aggregate.value}({', '.join(parts)})"
+
+
+def _entity_name(entity: tuple[str, ...]) -> str:
+    return entity[0] if len(entity) == 1 else f"({', '.join(entity)})"

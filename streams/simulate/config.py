@@ -16,7 +16,8 @@ class SimulationConfig:
 
     `accounts` counts all of them, those opened for fraud too. `purchases` counts the fraudulent ones too:
     `fraud_share` of them. Event times lie from `start_ms` (epoch milliseconds) on in `duration_s` seconds.
-    Raises ValueError where a number makes no sense.
+    With `whole_labels` a label carries its purchase, so that it counts in rules. Raises ValueError where a number
+    makes no sense.
     """
 
     seed: int
@@ -25,6 +26,7 @@ class SimulationConfig:
     start_ms: int
     duration_s: float
     fraud_share: float = 0.03
+    whole_labels: bool = True
 
     def __post_init__(self) -> None:
         _demand(self.accounts >= MIN_ACCOUNTS, "accounts", self.accounts, f"at least {MIN_ACCOUNTS}")

@@ -17,6 +17,8 @@ DEMO: Final = SimulationConfig(
     # 2026-03-02T06:00:00Z, a Monday, two in the afternoon in Shanghai.
     start_ms=1_772_431_200_000,
     duration_s=6 * 3600,
+    # The demo's rules ask for no fraud.
+    whole_labels=False,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from streams.simulate.accounts import populate
 from streams.simulate.config import SimulationConfig
@@ -46,19 +46,21 @@ def _purchases_and_labels(
     labels: list[SimulatedEvent] = []
     for number, draft in enumerate(drafts, start=1):
         transaction_id = f"t-{number:08d}"
-        key = draft.account.account_id
-        purchases.append(SimulatedEvent("purchases", key, draft.purchase(transaction_id), draft.at_ms))
+        key, purchase = draft.account.account_id, draft.purchase(transaction_id)
+        purchases.append(SimulatedEvent("purchases", key, purchase, draft.at_ms))
         if draft.fraud is not None:
             noticed_ms = min(draft.at_ms + rng.randint(*_NOTICED_AFTER_MS), config.end_ms - 1)
-            labels.append(_label(transaction_id, key, noticed_ms))
+            labels.append(_label(purchase, noticed_ms, whole=config.whole_labels))
     return purchases, labels
 
 
-def _label(transaction_id: str, account_id: str, at_ms: int) -> SimulatedEvent:
+def _label(purchase: dict[str, Any], at_ms: int, *, whole: bool) -> SimulatedEvent:
+    """The verdict on a purchase, with the purchase itself where it is to be `whole`."""
+    account_id: str = purchase["account_id"]
     value = {
-        "transaction_id": transaction_id,
+        "transaction_id": purchase["transaction_id"],
         "account_id": account_id,
         "verdict": "fraud",
         "event_time": at_ms,
     }
-    return SimulatedEvent("labels", account_id, value, at_ms)
+    return SimulatedEvent("labels", account_id, {**value, "purchase": purchase} if whole else value, at_ms)

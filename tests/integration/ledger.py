@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from models.account import CreditLimit, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, decode_decision
+from models.label import Label, decode_label
 from models.purchase import Purchase, decode_purchase
 from rules.bundle import unpack_bundle
 from rules.desk import RECEIVED_HEADER
 from rules.entity import entity_of
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, PURCHASE, REPAYMENT, Route, read_route
+from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Route, read_route
 from streams.topics import ASSESSMENTS, BLOCKED, DECISIONS, FLAGGED, SIGHTINGS
 from tests.integration.line import Line
 from tests.integration.shopping import Event
@@ -90,6 +91,8 @@ def _events(route: Route, record: Any) -> list[Event]:
         return [decode_repayment(record.value)]
     if route.kind == PURCHASE:
         return [decode_purchase(record.value)]
+    if route.kind == LABEL:
+        return [decode_label(record.value)]
     assert route.kind == BUNDLE
     bundled = [(each.key, decode_purchase(each.value or b"")) for each in unpack_bundle(record.value)]
     return [purchase for key, purchase in bundled if key == purchase.account_id.encode()]
@@ -100,6 +103,9 @@ def expect(ledger: Ledger, ruleset: CompiledRuleset) -> dict[str, Decision]:
     oracle = LineOracle(ruleset)
     stamps: dict[str, dict[Entity, list[Measured]]] = {}
     for arrival in ledger.sightings:
+        if isinstance(arrival.event, Label):
+            oracle.label(arrival.event, [plan for plan in ruleset.plan.stations if plan.entity == arrival.entity])
+            continue
         assert isinstance(arrival.event, Purchase)
         assert arrival.entity is not None
         of_purchase = stamps.setdefault(arrival.event.transaction_id, {})
@@ -117,12 +123,17 @@ def expect(ledger: Ledger, ruleset: CompiledRuleset) -> dict[str, Decision]:
             expected[event.transaction_id] = oracle.decide(event, visited)
         elif isinstance(event, CreditLimit):
             oracle.credit_limit(event)
+        elif isinstance(event, Label):
+            oracle.label(event, ruleset.plan.desk)
         else:
             oracle.repayment(event)
     return expected
 
 
 def _same_stamps(arrival: Arrival, stamps: Mapping[str, MeasuredThere]) -> None:
+    if isinstance(arrival.event, Label):
+        assert not arrival.stamps
+        return
     assert isinstance(arrival.event, Purchase)
     for entity, values in arrival.stamps.items():
         wanted = stamps[arrival.event.transaction_id][entity]

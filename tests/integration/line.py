@@ -25,7 +25,7 @@ from tests.integration.shopping import Sent
 PARTITIONS = 4
 WORKER = ("-m", "streams.cli", "worker")
 _POLL_S = 0.3
-SOURCES = (topics.PURCHASES, topics.ACCOUNTS, topics.REPAYMENTS, topics.SIGHTINGS, topics.ASSESSMENTS)
+SOURCES = (*topics.INCOMING, topics.SIGHTINGS, topics.ASSESSMENTS)
 
 
 class Line:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from models.account import CreditLimit, Repayment, decode_credit_limit, decode_repayment
+from models.label import Label, decode_label
 from models.purchase import Purchase, decode_purchase
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.simulate import SimulationConfig, simulate
@@ -79,10 +80,33 @@ rules:
   - {id: at-shop, when: "sum(amount, (account_id, merchant_id), 24h, approved) > 4_000.00", then: flag}
 """
 
-Event = Purchase | CreditLimit | Repayment
-_DECODERS = {"purchases": decode_purchase, "accounts": decode_credit_limit, "repayments": decode_repayment}
+# With what labels say: at stations, at the desk, for tuples of both.
+LABEL_RULES = (
+    RULES
+    + """
+  - {id: shop-fraud, when: "count(merchant_id, 6h, fraud) * 10 > count(merchant_id, 6h)", then: flag}
+  - {id: shop-losses, when: "sum(amount, merchant_id, 2h, fraud) > 2_000.00", then: flag}
+  - {id: device-fraud, when: "count(device_id, 24h, fraud) > 0", then: block}
+  - {id: ip-fraud, when: "distinct(account_id, ip, 3h, fraud) >= 1 and count(ip, today, fraud) >= 1", then: flag}
+  - {id: account-fraud, when: "max(amount, account_id, 12h, fraud) > 50.00", then: flag, mode: shadow}
+  - {id: card-fraud, when: "count(card_id, 1h, fraud) > 1", then: block}
+  - {id: in-category, when: "amount > avg(amount, (mcc, channel), 4h, fraud) and hour < 20", then: flag, mode: shadow}
+"""
+)
+
+Event = Purchase | CreditLimit | Repayment | Label
+_DECODERS = {
+    "purchases": decode_purchase,
+    "accounts": decode_credit_limit,
+    "repayments": decode_repayment,
+    "labels": decode_label,
+}
 _SHARED_HOMES = 0.25
 _LACKING = 0.02
+# Labels: of genuine purchases, of those not bought yet, and of those told of before.
+_CHECKED = 0.01
+_TOLD_BEFORE = 0.1
+_TOLD_TWICE = 0.2
 # Of the purchases out of order, those that are later than the rules allow.
 _TOO_LATE = 0.3
 _TOO_LATE_MS = 13 * 3_600_000
@@ -114,8 +138,9 @@ def shopping(
     fraud_share: float = 0.08,
     disorder: float = 0.0,
     ends_ms: int | None = None,
+    labels: bool = False,
 ) -> list[Sent]:
-    """Purchases, credit limits and repayments in the order in which they are sent.
+    """Purchases, credit limits and repayments in the order in which they are sent; with `labels`, verdicts too.
 
     That is the order of their times, but for a share of `disorder`: these come up to an hour and a half after
     their time, or are dated half a day back. `ends_ms` is the time of the last.
@@ -134,7 +159,37 @@ def shopping(
             if rng.random() < disorder:
                 sent_ms = _disorder(value, rng, sent_ms)
         sent.append((sent_ms, Sent(event.topic, event.key.encode(), orjson.dumps(value))))
+    if labels:
+        told_ms = {str(e.value["transaction_id"]): e.at_ms for e in simulated.events if e.topic == "labels"}
+        sent += _labels(random.Random(seed), sent, told_ms, shift_ms)
     return [one for _, one in sorted(sent, key=lambda item: item[0])]
+
+
+def _labels(
+    rng: random.Random, sent: Sequence[tuple[int, Sent]], told_ms: dict[str, int], shift_ms: int
+) -> list[tuple[int, Sent]]:
+    """Verdicts when they are sent: mostly long after the purchase, some before, some twice, some without it."""
+    labels: list[tuple[int, Sent]] = []
+    for sent_ms, one in sent:
+        if one.topic != "purchases":
+            continue
+        purchase = orjson.loads(one.value)
+        transaction_id, account_id = purchase["transaction_id"], purchase["account_id"]
+        fraud = transaction_id in told_ms
+        if not fraud and rng.random() > _CHECKED:
+            continue
+        verdict_ms = told_ms.get(transaction_id, 0)
+        known_ms = sent_ms - 60_000 if rng.random() < _TOLD_BEFORE else max(sent_ms, verdict_ms)
+        value = {
+            "transaction_id": transaction_id,
+            "account_id": account_id,
+            "verdict": rng.choice(["fraud", "chargeback"]) if fraud else "genuine",
+            "event_time": max(verdict_ms + shift_ms, purchase["event_time"]),
+            "purchase": purchase if rng.random() > _LACKING else None,
+        }
+        label = Sent("labels", account_id.encode(), orjson.dumps(value))
+        labels += [(known_ms + again * 600_000, label) for again in range(1 + (rng.random() < _TOLD_TWICE))]
+    return labels
 
 
 def _disorder(value: dict[str, Any], rng: random.Random, sent_ms: int) -> int:

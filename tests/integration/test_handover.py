@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from models.label import Label
+from models.purchase import Purchase
 from tests.integration.ledger import hold, read_ledger
 from tests.integration.line import Line, until
-from tests.integration.shopping import RULES, purchases_in, ruleset, shopping
+from tests.integration.shopping import LABEL_RULES, RULES, purchases_in, ruleset, shopping
 
 SEED = 53
 
@@ -53,20 +55,22 @@ async def test_a_fresh_worker_takes_over_with_all_that_was_counted(
     kafka: str, tmp_path: Path, sig: signal.Signals
 ) -> None:
     line = Line(kafka, "fresh")
-    await line.set_up(RULES)
-    sent = shopping(SEED, 2_000, accounts=200, ends_ms=int(time.time() * 1000))
+    await line.set_up(LABEL_RULES)
+    sent = shopping(SEED, 2_000, accounts=200, ends_ms=int(time.time() * 1000), labels=True)
+    half = len(sent) // 2
     with line.workers(tmp_path) as workers:
         workers.start()
-        await line.send(sent[:1_000])
+        await line.send(sent[:half])
         await line.finish(workers, 60)
         first = workers.alive[0]
         workers.send(first, sig)
         await asyncio.to_thread(first.wait, 30)
         workers.reap()
         workers.start()
-        await line.send(sent[1_000:])
+        await line.send(sent[half:])
         await line.finish(workers, 60)
         assert workers.stop() == [0]
     ledger = await read_ledger(line)
     assert ledger.repeats == 0
-    hold(ledger, ruleset(), purchases_in(sent))
+    assert {type(arrival.event) for arrival in ledger.sightings} == {Purchase, Label}
+    hold(ledger, ruleset(LABEL_RULES), purchases_in(sent))

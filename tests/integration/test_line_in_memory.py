@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from models.decision import decode_decision
-from tests.integration.shopping import ACCOUNT_RULES, RULES, Sent, ruleset, shopping
+from tests.integration.shopping import ACCOUNT_RULES, LABEL_RULES, RULES, Sent, ruleset, shopping
 from tests.line_oracle import LineOracle, in_event_order
 from tests.memory import MemoryLine
 
 HOURS_AHEAD_MS = 24 * 3_600_000
 
 
-@pytest.mark.parametrize(("seed", "rules"), [(1, RULES), (2, RULES), (3, ACCOUNT_RULES)])
+@pytest.mark.parametrize(("seed", "rules"), [(1, RULES), (2, LABEL_RULES), (3, ACCOUNT_RULES)])
 def test_every_decision_equals_the_oracles(seed: int, rules: str) -> None:
     compiled = ruleset(rules)
-    sent = shopping(seed, 4_000, accounts=200, disorder=0.03)
-    line = MemoryLine(compiled)
+    sent = shopping(seed, 4_000, accounts=200, disorder=0.03, labels=True)
+    line, rng = MemoryLine(compiled), random.Random(seed)
     for one in sent:
         line.send(one.topic, one.key, one.value, _timestamp_ms(one))
+        if rng.random() < 0.005:
+            line.crash(rng.choice(["sightings", "assessments"]), rng.randrange(line.partitions))
     expected = [decision for _, decision in in_event_order(LineOracle(compiled), [one.event() for one in sent])]
     decided = [decode_decision(output.value or b"") for output in line.written["decisions"]]
     assert len(decided) == 4_000

@@ -91,11 +91,12 @@ def test_event_times_move_alike_so_that_the_last_purchase_is_now() -> None:
         OutgoingLine("purchases", b"a-1", {"event_time": 1_000}),
         OutgoingLine("purchases", b"a-1", {"event_time": 3_000, "amount": 5}),
         # A label is given long after: it does not say when now is.
-        OutgoingLine("labels", b"a-1", {"event_time": 9_000}),
+        OutgoingLine("labels", b"a-1", {"event_time": 9_000, "purchase": {"event_time": 1_000, "amount": 5}}),
         OutgoingLine("purchases", b"a-1", {"event_time": "soon"}),
     ]
     moved = [line.value["event_time"] for line in moved_to(lines, 10_000)]
     assert moved == [7_900, 8_000, 10_000, 16_000, "soon"]
+    assert moved_to(lines, 10_000)[3].value["purchase"] == {"event_time": 8_000, "amount": 5}
     assert lines[0].value == {"event_time": 900}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -125,13 +126,21 @@ def test_each_account_has_one_credit_limit() -> None:
 
 
 def test_a_label_says_fraud_and_follows_its_purchase() -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, dict[str, object]] = {}
     for event in simulate(SMALL).events:
         if event.topic == "purchases":
-            seen[event.value["transaction_id"]] = event.key
+            seen[event.value["transaction_id"]] = event.value
         if event.topic == "labels":
             assert event.value["verdict"] == "fraud"
-            assert seen.pop(event.value["transaction_id"]) == event.key
+            purchase = seen.pop(event.value["transaction_id"])
+            assert event.key == purchase["account_id"]
+            assert event.value["purchase"] == purchase
+
+
+def test_labels_may_come_without_their_purchases_and_nothing_else_changes() -> None:
+    whole, bare = simulate(SMALL).events, simulate(replace(SMALL, whole_labels=False)).events
+    assert not any("purchase" in event.value for event in bare)
+    assert [event for event in whole if event.topic != "labels"] == [e for e in bare if e.topic != "labels"]
 
 
 def test_without_fraud_nothing_is_labelled() -> None:

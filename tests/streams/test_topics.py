@@ -9,6 +9,7 @@ from streams.topics import (
     ASSESSMENTS,
     ASSESSMENTS_STATE,
     DEFAULT_PARTITIONS,
+    LABELS,
     PURCHASES,
     REPAYMENTS,
     RULESETS,
@@ -33,7 +34,7 @@ def test_state_and_rules_are_compacted_and_nothing_else_is() -> None:
 def test_what_comes_in_is_stamped_by_the_broker() -> None:
     """Latency and the check for the future are reckoned from that time."""
     stamped = {spec.name for spec in SPECS if spec.config.get("message.timestamp.type") == "LogAppendTime"}
-    assert stamped == {PURCHASES, ACCOUNTS, REPAYMENTS}
+    assert stamped == {PURCHASES, ACCOUNTS, REPAYMENTS, LABELS}
 
 
 def test_every_topic_says_what_it_holds_and_no_name_comes_twice() -> None:

@@ -46,6 +46,13 @@ def words(feature: str | None, observed: float | str | None, threshold: float | 
             2_000_000,
             "21,000.00 CNY approved today, limit 20,000.00",
         ),
+        ("count(device_id, 30d, fraud)", 1, 0, "1 fraudulent purchase on one device in 30 days, limit 0"),
+        (
+            "distinct(account_id, ip, 7d, fraud)",
+            2,
+            1,
+            "2 accounts with fraudulent purchases from one IP in 7 days, limit 1",
+        ),
         ("avg(amount, ip, this_week)", 4_512, 5_000, "45.12 CNY on average from one IP this week, limit 50.00"),
         ("max(amount, card_id, 30d)", 300, 200, "largest 3.00 CNY with one card in 30 days, limit 2.00"),
         ("since(account_id)", 12_000, 300_000, "12 s after the last purchase, limit 5 min"),

@@ -49,8 +49,11 @@ def calls(draw: Draw, names: list[str], of: str = "") -> str:
     of = draw(st.sampled_from(ENTITY_FIELDS)) if name == "distinct" else of
     window = draw(st.sampled_from(["10m", "1h", "24h", "today", "this_week", "this_month"]))
     parts = [*([of] if of else []), entity, *([] if name in ("since", "age") else [window])]
-    if "account_id" in entity:
-        parts += draw(st.sampled_from([[], [], ["approved"], ["declined"]]))
+    outcomes = [
+        *(["approved", "declined"] if "account_id" in entity else []),
+        *([] if name in ("since", "age") else ["fraud"]),
+    ]
+    parts += draw(st.sampled_from([[], [], *([outcome] for outcome in outcomes)]))
     return f"{name}({', '.join(parts)})"
 
 

@@ -94,7 +94,7 @@ def test_infinity_and_what_is_no_number_are_unknown() -> None:
 
 
 WORDS = st.sampled_from(
-    "amount hour mcc ip count sum distinct since account_id 10m 1h today approved and or not in @x attributes.a"
+    "amount hour mcc ip count sum distinct since account_id 10m 1h today approved fraud and or not in @x attributes.a"
     " is_missing true ( ) [ ] , . + - * / == != < <= > >= = & 5 0.01 1_000 \"a\" 'b' @ # : { } \n \t".split(" ")
 )
 PARTS = st.sampled_from(
