@@ -1,115 +1,14 @@
-"""The whole way of purchases in memory: every step's folds, partitioned as on Kafka, without Kafka."""
+"""The whole way of purchases in memory, partitioned by the keys as Kafka's clients do it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-
-from rules.desk import Desk
-from rules.fold import Fold, Output, Record, StateNotReadyError
+from rules import memory_line
 from rules.language.compile import CompiledRuleset
-from rules.router import Router
-from rules.rulesets import reference_of
-from rules.station import Station
 from streams.engine.partitioner import partition_for
-from streams.topics import INCOMING
 
 
-@dataclass
-class FixedRulesets:
-    """Rulesets that are simply there."""
-
-    known: dict[str, CompiledRuleset] = field(default_factory=dict[str, CompiledRuleset])
-    current: CompiledRuleset | None = None
-
-    def use(self, ruleset: CompiledRuleset) -> None:
-        self.known[reference_of(ruleset)] = ruleset
-        self.current = ruleset
-
-    def in_force(self) -> CompiledRuleset:
-        if self.current is None:
-            raise StateNotReadyError("no ruleset")
-        return self.current
-
-    def get(self, reference: str) -> CompiledRuleset:
-        if reference not in self.known:
-            raise StateNotReadyError(reference)
-        return self.known[reference]
-
-
-class MemoryLine:
-    """Topics as lists of records, folds as on Kafka; `send` runs everything that follows from a record."""
+class MemoryLine(memory_line.MemoryLine):
+    """A line with several partitions."""
 
     def __init__(self, ruleset: CompiledRuleset, partitions: int = 4) -> None:
-        self.rulesets = FixedRulesets()
-        self.rulesets.use(ruleset)
-        self.partitions = partitions
-        self.topics: defaultdict[str, list[list[Record]]] = defaultdict(lambda: [[] for _ in range(partitions)])
-        self.written: defaultdict[str, list[Output]] = defaultdict(list)
-        self.state: dict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
-        self.state_bytes = 0
-        new_folds: dict[str, Callable[[], Fold]] = {
-            **{topic: partial(Router, topic, self.rulesets, self._partition_of) for topic in INCOMING},
-            "sightings": lambda: Station(self.rulesets),
-            "assessments": lambda: Desk(self.rulesets),
-        }
-        self._new_folds = new_folds
-        self.folds = {(topic, p): new() for topic, new in new_folds.items() for p in range(partitions)}
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        timestamp_ms: int,
-        headers: tuple[tuple[str, bytes], ...] = (),
-    ) -> None:
-        """Write a record to a topic and work until nothing is left."""
-        self.send_run([Output(topic, key, value, headers, timestamp_ms)])
-
-    def send_run(self, run: Sequence[Output]) -> None:
-        """Write records that are read in one run, and work until nothing is left."""
-        timestamp_ms = run[0].timestamp_ms or 0
-        waiting = [run]
-        while waiting:
-            outputs: list[Output] = []
-            taken: dict[tuple[str, int], Fold] = {}
-            for output in waiting.pop(0):
-                outputs += self._take(output, timestamp_ms, taken)
-            for (topic, partition), fold in taken.items():
-                outputs += fold.flush()
-                self._keep(topic, partition, fold.changes())
-            if outputs:
-                waiting.append(outputs)
-
-    def _take(self, output: Output, timestamp_ms: int, taken: dict[tuple[str, int], Fold]) -> Sequence[Output]:
-        topic, key, value, headers, at_ms = output
-        self.written[topic].append(output)
-        partition = partition_for(key, self.partitions) if key is not None else 0
-        records = self.topics[topic][partition]
-        records.append(Record(len(records), at_ms or timestamp_ms, key, value, headers, partition))
-        fold = self.folds.get((topic, partition))
-        if fold is None:
-            return ()
-        taken[topic, partition] = fold
-        return fold.apply(records[-1])
-
-    def _partition_of(self, key: bytes) -> int:
-        return partition_for(key, self.partitions)
-
-    def _keep(self, topic: str, partition: int, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
-        state = self.state[topic, partition]
-        for key, value in changes:
-            self.state_bytes += len(key) + len(value or b"")
-            if value is None:
-                state.pop(key, None)
-            else:
-                state[key] = value
-
-    def crash(self, topic: str, partition: int) -> None:
-        """Throw a fold away and read it back from its state records."""
-        fold = self._new_folds[topic]()
-        fold.restore(self.state[topic, partition])
-        self.folds[topic, partition] = fold
+        super().__init__(ruleset, partitions, partition_for)

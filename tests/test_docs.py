@@ -14,10 +14,13 @@ import typer.main
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from models.case import CaseAccount, CaseDocument, CasePurchase, Expectation
 from models.decision import decode_decision, encode_decision
+from models.parameter import Param
 from models.purchase import Instalments, Purchase
 from models.ruleset import RuleDocument, RulesetDocument
 from rules import dead_letter
+from rules.case_run import run_cases
 from rules.language.check import check_text
 from rules.language.compile import compile_ruleset
 from rules.language.typed import FIELDS
@@ -145,16 +148,33 @@ def test_the_warnings_in_the_table_are_those_that_the_linter_gives() -> None:
         assert [diagnostic.message for diagnostic in check_text(text, SHOWN_AS).diagnostics] == [warning]
 
 
-def test_the_check_of_the_example_rules_prints_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_and_test_of_the_example_rules_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
     file = "examples/rules/checkout.yaml"
-    (shown,) = [block.text for block in BLOCKS if block.text.startswith(f"{file}: ")]
-    assert CliRunner().invoke(app, ["rules", "check", file]).stdout == shown
+    shown = [block.text for block in BLOCKS if block.text.startswith(f"{file}: ")]
+    assert [CliRunner().invoke(app, ["rules", command, file]).stdout for command in ("check", "test")] == shown
+
+
+def test_the_cases_shown_pass() -> None:
+    results = [check_text(block.text, str(block)) for block in RULESETS]
+    assert any(result.cases for result in results)
+    for result in results:
+        assert result.compiled is None or run_cases(result.compiled, result.cases) == []
 
 
 def test_all_of_the_language_and_of_the_rule_file_is_described() -> None:
-    models: tuple[type[BaseModel], ...] = (RulesetDocument, RuleDocument, Purchase, Instalments)
-    wanted = {name for model in models for name in model.model_fields}
+    models: tuple[type[BaseModel], ...] = (
+        RulesetDocument,
+        RuleDocument,
+        Param,
+        CaseDocument,
+        CaseAccount,
+        CasePurchase,
+        Expectation,
+        Purchase,
+        Instalments,
+    )
+    wanted = {field.alias or name for model in models for name, field in model.model_fields.items()}
     wanted |= {*FIELDS, *ENTITY_FIELDS, *Aggregate, *Period, *Outcome, "is_missing"}
     assert not wanted - words_in_code(RULES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rules.language.cases import Case
 from rules.language.compile import CompiledRuleset, check_rule_file, compile_checked
 from rules.language.diagnostics import Diagnostic, RulesetError
 from rules.language.lint import lint
@@ -14,6 +15,7 @@ class CheckResult(NamedTuple):
 
     diagnostics: tuple[Diagnostic, ...]
     compiled: CompiledRuleset | None
+    cases: tuple[Case, ...] = ()
 
 
 def check_text(source: str, filename: str) -> CheckResult:
@@ -22,4 +24,4 @@ def check_text(source: str, filename: str) -> CheckResult:
         checked = check_rule_file(source, filename)
     except RulesetError as error:
         return CheckResult(error.diagnostics, None)
-    return CheckResult(tuple(lint(checked)), compile_checked(checked))
+    return CheckResult(tuple(lint(checked)), compile_checked(checked), checked.cases)

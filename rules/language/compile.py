@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -11,14 +11,17 @@ import orjson
 
 from models.decision import Action, Reason
 from models.money import CURRENCY_DECIMALS
+from models.parameter import ParamValue
 from models.purchase import Purchase
 from models.ruleset import RulesetDocument
 from rules.calendar import PeriodClock, period_clock
+from rules.language.cases import Case, read_cases
 from rules.language.codegen import compile_matches
-from rules.language.diagnostics import ExpressionError, RulesetError
+from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
 from rules.language.document import RuleFile, read_rule_file
 from rules.language.explain import explain
 from rules.language.facts import Facts
+from rules.language.params import asked_in, content_of, overridden, refused_tries
 from rules.language.parser import parse_expression
 from rules.language.planning import plan_of, values_of
 from rules.language.syntax import Expression
@@ -125,33 +128,92 @@ class CheckedFile(NamedTuple):
     written: tuple[Expression, ...]
     conditions: tuple[Condition, ...]
     used_lists: set[str]
+    cases: tuple[Case, ...]
 
 
-def check_rule_file(source: str, filename: str) -> CheckedFile:
-    """Read a rule file and type every condition. Raises RulesetError with every error found."""
-    rule_file = read_rule_file(source, filename)
-    lists, currency = rule_file.lists(), rule_file.content.get("currency", "CNY")
-    decimals = CURRENCY_DECIMALS.get(currency, _UNKNOWN_DECIMALS) if isinstance(currency, str) else _UNKNOWN_DECIMALS
-    used_lists: set[str] = set()
-    written: list[Expression] = []
-    conditions: list[Condition] = []
-    errors = list(rule_file.problems)
-    for index, when in rule_file.conditions():
-        try:
-            written.append(parse_expression(when))
-            conditions.append(Checker(when, decimals, lists, used_lists).condition(written[-1]))
-        except ExpressionError as error:
-            errors.append(
-                rule_file.rule_diagnostic("error", error.message, index, "when", error.span, error.suggestion)
-            )
+def check_rule_file(source: str, filename: str, params: Mapping[str, ParamValue] | None = None) -> CheckedFile:
+    """Read a rule file, type every condition and read every case. Raises RulesetError with every error found.
+
+    `params` gives values for some of the parameters instead of those in the file.
+    """
+    rule_file = overridden(read_rule_file(source, filename), params or {})
+    conditions = _Conditions(rule_file)
+    cases, problems = read_cases(rule_file)
+    errors = [*rule_file.problems, *conditions.errors]
+    if not errors:
+        errors += refused_tries(rule_file, conditions.typed)
+    errors += problems
     if errors or rule_file.document is None:
         raise RulesetError(sorted(errors, key=lambda error: (error.line, error.column)))
-    return CheckedFile(rule_file, rule_file.document, tuple(written), tuple(conditions), used_lists)
+    return CheckedFile(
+        rule_file,
+        rule_file.document,
+        tuple(conditions.written),
+        tuple(conditions.meant),
+        conditions.used_lists,
+        cases,
+    )
 
 
-def compile_ruleset(source: str, filename: str = "<rules>") -> CompiledRuleset:
-    """Compile the text of a rule file. Raises RulesetError, whose text shows every error with its place."""
-    return compile_checked(check_rule_file(source, filename))
+def check_with(checked: CheckedFile, params: Mapping[str, ParamValue]) -> CheckedFile:
+    """A rule file that was checked, with other values for some of its parameters; its text is not read again.
+
+    Raises RulesetError for a name that is no parameter, and for a value that does not fit.
+    """
+    rule_file = overridden(checked.rule_file, params)
+    conditions = _Conditions(rule_file)
+    if conditions.errors or rule_file.document is None:
+        raise RulesetError(conditions.errors)
+    return checked._replace(
+        rule_file=rule_file,
+        document=rule_file.document,
+        written=tuple(conditions.written),
+        conditions=tuple(conditions.meant),
+    )
+
+
+class _Conditions:
+    """The conditions of a rule file, typed, with the errors that are in them."""
+
+    def __init__(self, rule_file: RuleFile) -> None:
+        currency = rule_file.content.get("currency", "CNY")
+        known = CURRENCY_DECIMALS.get(currency) if isinstance(currency, str) else None
+        self._decimals = known if known is not None else _UNKNOWN_DECIMALS
+        self._lists = rule_file.lists()
+        self.used_lists: set[str] = set()
+        self.written: list[Expression] = []
+        self.meant: list[Condition] = []
+        self.errors = list(self._read(rule_file))
+
+    def typed(self, when: str, values: Mapping[str, ParamValue]) -> tuple[Expression, Condition]:
+        """A condition as it was written and as it is meant. Raises ExpressionError."""
+        written = parse_expression(when, values)
+        return written, Checker(when, self._decimals, self._lists, self.used_lists, values).condition(written)
+
+    def _read(self, rule_file: RuleFile) -> Iterator[Diagnostic]:
+        params = rule_file.params()
+        values = {name: param.value for name, param in params.items() if param is not None}
+        for index, when in rule_file.conditions():
+            if asked_in(when) & (params.keys() - values.keys()):
+                # What is wrong is said at the parameter.
+                continue
+            try:
+                written, meant = self.typed(when, values)
+            except ExpressionError as error:
+                yield rule_file.rule_diagnostic("error", error.message, index, "when", error.span, error.suggestion)
+                continue
+            self.written.append(written)
+            self.meant.append(meant)
+
+
+def compile_ruleset(
+    source: str, filename: str = "<rules>", params: Mapping[str, ParamValue] | None = None
+) -> CompiledRuleset:
+    """Compile the text of a rule file. Raises RulesetError, whose text shows every error with its place.
+
+    `params` gives values for some of the parameters instead of those in the file.
+    """
+    return compile_checked(check_rule_file(source, filename, params))
 
 
 def compile_checked(checked: CheckedFile) -> CompiledRuleset:
@@ -178,5 +240,7 @@ def compile_checked(checked: CheckedFile) -> CompiledRuleset:
 
 
 def _version(document: RulesetDocument) -> str:
-    content = document.model_dump(mode="json")
+    content = document.model_dump(mode="json", exclude={"params", "cases"})
+    if document.params:
+        content["params"] = content_of(document.params)
     return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_VERSION_CHARS]

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from models.case import CaseAccount, CaseDocument, CasePurchase, Expectation
+from models.parameter import Param, ParamEntry
+from models.purchase import Instalments, Location
 from models.ruleset import RuleDocument, RulesetDocument
 from rules.language.diagnostics import Diagnostic, Severity, did_you_mean
 from rules.language.source import SourceText
@@ -16,6 +19,7 @@ from rules.language.syntax import Span
 from rules.language.yaml_text import as_list, as_mapping, load_yaml, place_of, plain
 
 RuleKey = Literal["id", "when", "then", "final"]
+_PARAM: Final[TypeAdapter[Param]] = TypeAdapter(ParamEntry)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,16 @@ class RuleFile:
             name: [value for value in as_list(values) if isinstance(value, str | int)]
             for name, values in as_mapping(self.content.get("lists")).items()
         }
+
+    def params(self) -> dict[str, Param | None]:
+        """The parameters; None for one that can't be read, in a document with problems."""
+        if self.document is not None:
+            return dict(self.document.params)
+        return {name: _param_of(entry) for name, entry in as_mapping(self.content.get("params")).items()}
+
+    def line_of(self, path: list[str | int]) -> int:
+        """The line of the value that a path leads to, from 1."""
+        return self.part_diagnostic("error", "", path, None, at_key=False).line
 
     def rule_diagnostic(
         self,
@@ -85,6 +99,13 @@ def read_rule_file(text: str, file: str) -> RuleFile:
     return RuleFile(source, root, content, None, repeated) if repeated else rule_file
 
 
+def _param_of(entry: Any) -> Param | None:
+    try:
+        return _PARAM.validate_python(entry)
+    except ValidationError:
+        return None
+
+
 def _problems(error: ValidationError, source: SourceText, root: Any) -> list[Diagnostic]:
     found: dict[tuple[int, str], Diagnostic] = {}
     for problem in error.errors(include_url=False):
@@ -109,13 +130,14 @@ def _said(problem: ErrorDetails, path: list[str | int]) -> tuple[str, str | None
     """What is wrong, and what to do about it."""
     name, kind = str(path[-1]) if path else "", problem["type"]
     if kind == "extra_forbidden":
-        return f"unknown key `{name}`", _instead(name, in_rule=path[:1] == ["rules"])
+        return f"unknown key `{name}`", _instead(name, path)
     if kind == "missing":
         return f"`{name}` is missing", _HINTS.get(name)
     if path[:1] == ["lists"] and len(path) == 3:
         return "a list holds texts and whole numbers of at most 64 bits", "write it in quotes"
-    if path[:1] == ["rules"] and len(path) == 2:
-        name = f"rule number {int(path[1]) + 1}"
+    if path and isinstance(path[-1], int):
+        # An item of a list: a rule or a case by its number, another by the list's name.
+        name = f"{str(path[0])[:-1]} number {path[-1] + 1}" if len(path) == 2 else str(path[-2])
     message = problem["msg"].removeprefix("Value error, ")
     if "`" in message:
         return message, None
@@ -124,11 +146,30 @@ def _said(problem: ErrorDetails, path: list[str | int]) -> tuple[str, str | None
     return f"`{name}`: {plain}", _HINTS.get(name, in_quotes)
 
 
-def _instead(name: str, *, in_rule: bool) -> str:
-    fields = RuleDocument.model_fields if in_rule else RulesetDocument.model_fields
-    if in_rule and not name.replace("_", "").isalnum():
+def _instead(name: str, path: list[str | int]) -> str:
+    if path[:1] == ["rules"] and not name.replace("_", "").isalnum():
         return 'in braces, put the condition in quotes: {when: "…", …}'
+    fields = [field.alias or name for name, field in _model_of(path).model_fields.items()]
     return did_you_mean(name, fields) or f"known here: {', '.join(fields)}"
+
+
+def _model_of(path: list[str | int]) -> type[BaseModel]:
+    """What the last key of a path was looked for in."""
+    above = [str(part) for part in path[:-1]]
+    return next((_MODELS[part] for part in reversed(above) if part in _MODELS), RulesetDocument)
+
+
+# What stands under a key.
+_MODELS: Final[dict[str, type[BaseModel]]] = {
+    "rules": RuleDocument,
+    "params": Param,
+    "cases": CaseDocument,
+    "accounts": CaseAccount,
+    "purchases": CasePurchase,
+    "expect": Expectation,
+    "location": Location,
+    "instalments": Instalments,
+}
 
 
 # Where pydantic's words are for programmers.
@@ -139,7 +180,7 @@ _KINDS: Final = {
     "string_too_short": "is empty",
     "list_type": "is not a list",
     "dict_type": "is not a mapping",
-    "model_type": "is not a mapping with id, when, then",
+    "model_type": "is not a mapping",
     "bool_type": "is not true or false",
     "int_type": "is not a whole number",
     "decimal_type": "is not a number",
@@ -155,6 +196,13 @@ _HINTS: Final = {
     "when": "a condition, like `amount > 500.00`",
     "allowed_lateness": "a duration like `24h`",
     "rules": "a list of rules, each with id, when, then",
+    "action": "one of approve, flag, block",
+    "at": "like `2026-01-05T12:00:00+08:00`; without an offset, in the ruleset's time zone",
+    "after": "a duration like `30s`",
+    "expect": "like `{action: block, reasons: [DEVICE_BURST]}`",
+    "purchases": "a list of purchases, each with its amount",
+    "reasons": "reason codes like `[DEVICE_BURST]`",
+    "shadow": "reason codes like `[DEVICE_BURST]`",
 }
 
 

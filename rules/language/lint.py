@@ -12,6 +12,7 @@ from rules.language.compile import CheckedFile
 from rules.language.diagnostics import Diagnostic
 from rules.language.domains import Domains, buyer_controls, domains_of, is_evidence
 from rules.language.lint_truth import Finding, TruthLinter, leaves_of
+from rules.language.params import asked_in
 from rules.language.planning import values_of
 from rules.language.satisfiable import Fate, fate_of
 from rules.language.syntax import Expression, Span
@@ -36,7 +37,8 @@ _RANK: Final = ("final block", "allow", "block", "flag")
 def lint(checked: CheckedFile) -> list[Diagnostic]:
     """The warnings about a rule file without errors, in the order of the text."""
     document, domains = checked.document, domains_of(checked.document)
-    warnings = [*_unused_lists(checked), *_odd_members(checked, domains), *_repeated_conditions(checked)]
+    warnings = [*_unused_lists(checked), *_unused_params(checked)]
+    warnings += [*_odd_members(checked, domains), *_repeated_conditions(checked)]
     for index, rule in enumerate(document.rules):
         node, condition = checked.written[index], checked.conditions[index]
         findings = [
@@ -60,6 +62,19 @@ def _unused_lists(checked: CheckedFile) -> Iterator[Diagnostic]:
             message = f"no rule uses the list `{name}`"
             yield checked.rule_file.part_diagnostic(
                 "warning", message, ["lists", name], "take it out, or ask `in @…`", at_key=True
+            )
+
+
+def _unused_params(checked: CheckedFile) -> Iterator[Diagnostic]:
+    asked = {name for rule in checked.document.rules for name in asked_in(rule.when)}
+    for name in checked.document.params:
+        if name not in asked:
+            yield checked.rule_file.part_diagnostic(
+                "warning",
+                f"no rule asks for the parameter `{name}`",
+                ["params", name],
+                f"take it out, or ask for `${name}`",
+                at_key=True,
             )
 
 

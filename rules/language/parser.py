@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from importlib.resources import files
@@ -13,8 +14,9 @@ from typing import Any, Final
 from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 
+from models.parameter import ParamValue, kind_of
 from rules.language import syntax
-from rules.language.diagnostics import ExpressionError
+from rules.language.diagnostics import ExpressionError, did_you_mean
 from rules.language.syntax import Expression, Span
 
 # Levels of an expression within another. Whatever walks its tree stays far inside Python's own limits: of
@@ -24,7 +26,13 @@ MAX_DEPTH: Final = 64
 UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 # What people write out of habit from other languages.
-_HABITS: Final = {"&": "write `and`", "|": "write `or`", "!": "write `not`", "=": "write `==`"}
+_HABITS: Final = {
+    "&": "write `and`",
+    "|": "write `or`",
+    "!": "write `not`",
+    "=": "write `==`",
+    "$": "a parameter is `$name`",
+}
 _SHOWN: Final = {
     "NUMBER": "a number",
     "DURATION": "a duration like 10m",
@@ -40,7 +48,11 @@ _SHOWN: Final = {
 
 @v_args(meta=True)
 class _Builder(Transformer[Token, Any]):
-    """Makes nodes of what the grammar matched."""
+    """Makes nodes of what the grammar matched; a parameter becomes the literal that it stands for."""
+
+    def __init__(self, params: Mapping[str, ParamValue]) -> None:
+        super().__init__()
+        self._params = params
 
     def start(self, _: Any, children: list[Any]) -> Any:
         return children[0]
@@ -59,6 +71,12 @@ class _Builder(Transformer[Token, Any]):
 
     def boolean(self, meta: Any, children: list[Token]) -> syntax.Boolean:
         return syntax.Boolean(children[0] == "true", _span(meta))
+
+    def param(self, meta: Any, children: list[Token]) -> syntax.Literal:
+        return _literal(self._params[children[0][1:]], _span(meta))
+
+    def negative_param(self, meta: Any, children: list[Any]) -> syntax.Number:
+        return syntax.Number(-children[-1].value, _span(meta))
 
     def name(self, meta: Any, children: list[Token]) -> syntax.Name:
         return syntax.Name(str(children[0]), _span(meta))
@@ -129,8 +147,11 @@ def _parser() -> Lark:
     return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=False)
 
 
-def parse_expression(text: str) -> Expression:
-    """The tree of an expression. Raises ExpressionError where it is not one."""
+def parse_expression(text: str, params: Mapping[str, ParamValue] | None = None) -> Expression:
+    """The tree of an expression, with each parameter's value in its place, at the span of its name.
+
+    Raises ExpressionError where it is not one, and for a parameter that is not in `params`.
+    """
     try:
         tree = _parser().parse(text)
     except UnexpectedCharacters as error:
@@ -149,7 +170,28 @@ def parse_expression(text: str) -> Expression:
         message = f"unexpected `{token}`{_wanted(error.expected, text[:start])}"
         raise ExpressionError(message, Span(start, start + len(token)), _advice(text, token)) from None
     _refuse_depth(tree)
-    return _Builder().transform(tree)
+    known = params or {}
+    _refuse_params(tree, known)
+    return _Builder(known).transform(tree)
+
+
+def _refuse_params(tree: Tree[Token], known: Mapping[str, ParamValue]) -> None:
+    """Raises ExpressionError for a parameter that nobody defined, and for the sign of one that has none."""
+    for token in tree.scan_values(lambda token: isinstance(token, Token) and token.type == "PARAM"):
+        if token[1:] not in known:
+            start = token.start_pos or 0
+            advice = did_you_mean(token, [f"${name}" for name in known]) or "define it under `params:`"
+            raise ExpressionError(f"unknown parameter `{token}`", Span(start, start + len(token)), advice)
+    for node in tree.find_data("negative_param"):
+        kind = kind_of(known[str(next(node.scan_values(lambda _: True)))[1:]])
+        if kind != "number":
+            raise ExpressionError(f"`-` is for numbers, and this is a {kind}", _span(node.meta))
+
+
+def _literal(value: ParamValue, span: Span) -> syntax.Literal:
+    if isinstance(value, Decimal):
+        return syntax.Number(value, span)
+    return syntax.Duration(duration_ms(value), span) if kind_of(value) == "duration" else syntax.Text(value, span)
 
 
 def _refuse_depth(tree: Tree[Token]) -> None:

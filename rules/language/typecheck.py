@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from models.parameter import ParamValue
 from rules.language import syntax
 from rules.language.aggregates import feature_of
 from rules.language.diagnostics import ExpressionError, did_you_mean
+from rules.language.params import with_literals
 from rules.language.syntax import Expression, Span
 from rules.language.typed import (
     FIELDS,
@@ -49,12 +51,13 @@ def _type_of_money_feature(aggregate: Aggregate) -> Type:
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks the expressions of one ruleset, whose lists and currency they mean."""
+    """Checks the expressions of one ruleset, whose lists, parameters and currency they mean."""
 
     text: str
     decimals: int
     lists: Mapping[str, list[str | int]]
     used_lists: set[str]
+    params: Mapping[str, ParamValue]
 
     # -- conditions ---------------------------------------------------------------------------------
 
@@ -228,7 +231,8 @@ class Checker:
         return Computed(node.op, left, right, result, self._slice(node.span))
 
     def _slice(self, span: Span) -> str:
-        return " ".join(self.text[span.start : span.end].split())
+        """A piece of the text for people: a parameter as what it stands for."""
+        return with_literals(" ".join(self.text[span.start : span.end].split()), self.params)
 
 
 def _refuse_size(node: syntax.Number) -> None:

@@ -11,6 +11,7 @@ without them every value stands in one place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from io import StringIO
 from typing import Any, Final
 
@@ -20,12 +21,14 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from models.written import WrittenFloat, WrittenTime
 from rules.language.diagnostics import RulesetError
 from rules.language.source import SourceText
 
 MAX_SOURCE_CHARS: Final = 1_000_000
-# A rule file is four levels deep.
+# A rule file is seven levels deep: an attribute of a purchase of a case.
 MAX_DEPTH: Final = 16
 
 
@@ -52,14 +55,17 @@ class _PlainComposer(Composer):
 
 
 class _PlacedConstructor(RoundTripConstructor):
-    """Tells where a value is that can't be made: a number or a time that is none."""
+    """Keeps numbers and times as they were written; tells where one is that is none."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Make the value of a node. Raises MarkedYAMLError."""
         try:
-            return super().construct_object(node, deep=deep)
+            value = super().construct_object(node, deep=deep)
         except (ValueError, ArithmeticError) as error:
             raise _refused(node, str(error)) from None
+        if isinstance(value, float):
+            return WrittenFloat(value, node.value)
+        return WrittenTime(node.value) if isinstance(value, date) else value
 
 
 def _refused(event: Any, problem: str) -> MarkedYAMLError:
@@ -106,12 +112,12 @@ def plain(node: Any) -> Any:
         return {str(key): plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
+    if isinstance(node, bool | WrittenFloat) or node is None:
         return node
     for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)
-    # A date, say: nothing in a rule file is one, so it is refused where it stands.
+    # A time: where none is wanted it is refused.
     return node
 
 
@@ -140,5 +146,33 @@ def place_of(source: SourceText, root: Any, path: Sequence[str | int], *, at_key
             break
         offset, node = source.offset(line, column), node[part]
         shown = part if last and at_key else node
-        length = len(str(shown)) if isinstance(shown, str | int | float) else 1
+        length = len(_text_of(shown))
     return offset, length
+
+
+def _text_of(shown: Any) -> str:
+    """What a caret goes along under: of a list or a mapping the first character only."""
+    if isinstance(shown, WrittenFloat | WrittenTime):
+        return shown.text
+    return str(shown) if isinstance(shown, str | int | float) else "-"
+
+
+def extent_of(source: SourceText, path: Sequence[str | int]) -> tuple[int, int]:
+    """Where the value that a path leads to begins and ends in a text that `load_yaml` has read, quotes included.
+
+    Raises LookupError where the path leads nowhere.
+    """
+    yaml = YAML(typ="rt", pure=True)
+    node: Node = yaml.compose(StringIO(source.text))
+    for part in path:
+        if isinstance(node, MappingNode):
+            node = next((value for key, value in node.value if key.value == part), None) or _nowhere(path)
+        else:
+            node = node.value[part] if isinstance(node, SequenceNode) and isinstance(part, int) else _nowhere(path)
+    start: int = node.start_mark.index
+    # What a block scalar ends with is the layout of what follows.
+    return start, start + len(source.text[start : node.end_mark.index].rstrip())
+
+
+def _nowhere(path: Sequence[str | int]) -> Any:
+    raise LookupError(f"no {path} in this file")

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rules.language.check import check_text
+from rules.case_run import run_cases
+from rules.language.check import CheckResult, check_text
 from streams.cli.running import read_text, run
 from streams.rulesets import publish as publish_source
 from streams.rulesets import read_registry
@@ -23,6 +24,7 @@ _HELP = """
 Check rules, put them into force, take them back.
 
     stopbank rules check examples/rules/*.yaml
+    stopbank rules test examples/rules/*.yaml
     stopbank rules publish examples/rules/checkout.yaml --note "tighter on new devices"
     stopbank rules list
     stopbank rules rollback
@@ -45,11 +47,8 @@ def check(
 
         stopbank rules check examples/rules/checkout.yaml
     """
-    # Read all before any is judged: what can't be read is not hidden by what is wrong.
-    texts = [(file, read_text(file)) for file in files]
     wrong = False
-    for file, text in texts:
-        result = check_text(text, str(file))
+    for file, result in _checked(files):
         for diagnostic in result.diagnostics:
             typer.echo(diagnostic.render() + "\n", err=diagnostic.severity == "error")
         if result.compiled is None:
@@ -58,11 +57,53 @@ def check(
         plan = result.compiled.plan
         hops = ", ".join("+".join(station.entity) for station in plan.stations) or "none"
         typer.echo(
-            f"{file}: {len(result.compiled.document.rules)} rules, {len(plan.features)} features, "
-            f"stations: {hops}; version {result.compiled.version}"
+            f"{file}: {len(result.compiled.document.rules)} rules, {_counted(len(result.cases))}, "
+            f"{len(plan.features)} features, stations: {hops}; version {result.compiled.version}"
         )
     if wrong:
         raise typer.Exit(1)
+
+
+def _checked(files: list[Path]) -> list[tuple[Path, CheckResult]]:
+    # Read all before any is judged: what can't be read is not hidden by what is wrong.
+    texts = [(file, read_text(file)) for file in files]
+    return [(file, check_text(text, str(file))) for file, text in texts]
+
+
+@app.command()
+def test(
+    files: Annotated[list[Path], typer.Argument(help="Rule files (YAML).", show_default=False)],
+) -> None:
+    """Run the cases of rule files through the steps of the live line, in memory. Needs no broker.
+
+    Exit codes: 0 all passed, 1 a case failed or a file has errors, 2 a file can't be read.
+
+        stopbank rules test examples/rules/checkout.yaml
+    """
+    wrong = False
+    for file, result in _checked(files):
+        if result.compiled is None:
+            wrong = True
+            for diagnostic in result.diagnostics:
+                typer.echo(diagnostic.render() + "\n", err=True)
+            continue
+        failures = run_cases(result.compiled, result.cases)
+        wrong = wrong or bool(failures)
+        for case, line, purchase, expected, came in failures:
+            typer.echo(f"{file}:{line}: {case}: purchase {purchase}: expected {expected}, came {came}")
+        typer.echo(f"{file}: {_summary(len(result.cases), len(failures))}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _summary(cases: int, failed: int) -> str:
+    if not cases:
+        return "no cases: write some under `cases:`"
+    return f"{failed} of {_counted(cases)} failed" if failed else f"{_counted(cases)} passed"
+
+
+def _counted(cases: int) -> str:
+    return "1 case" if cases == 1 else f"{cases} cases"
 
 
 @app.command()

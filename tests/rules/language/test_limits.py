@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from rules.language.diagnostics import RulesetError
 from rules.language.parser import MAX_DEPTH
 
 HEAD = "ruleset: a\nlists: {x: [a, b]}\nrules:\n- id: b\n  then: flag\n  when: "
+EXAMPLE = (Path(__file__).resolve().parents[3] / "examples" / "rules" / "checkout.yaml").read_text(encoding="utf-8")
 GARBAGE = settings(max_examples=400, deadline=None, derandomize=True)
 
 
@@ -114,6 +117,11 @@ PARTS = st.sampled_from(
     ]
 )
 
+VALUES = st.sampled_from(
+    "$p $device_burst 0s 999999d 0m 9999999d 1e-400 1e400 -1 0 .5 2026-01-05 2026-01-05T24:00:00Z 12:00 {} [] a-1 é "
+    "at: after: repeat: expect: try: value: amount: reasons: shadow: block 99999999999999999999999999999999".split(" ")
+)
+
 
 @GARBAGE
 @given(text=st.one_of(st.text(max_size=200), st.lists(PARTS, max_size=25).map("".join)))
@@ -125,6 +133,16 @@ def test_any_text_as_a_rule_file_is_a_ruleset_or_a_ruleset_error(text: str) -> N
 @given(when=st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=15).map(" ".join)), block=st.booleans())
 def test_any_text_as_a_condition_is_a_condition_or_a_ruleset_error(when: str, block: bool) -> None:
     assert_checked(rule(when) if block else HEAD + when)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_rule_file_with_any_change_is_a_ruleset_or_a_ruleset_error(data: st.DataObject) -> None:
+    text = EXAMPLE
+    for _ in range(data.draw(st.integers(1, 3))):
+        start, cut = data.draw(st.integers(0, len(text))), data.draw(st.sampled_from([0, 0, 1, 4]))
+        text = text[:start] + data.draw(st.one_of(PARTS, WORDS, VALUES)) + text[start + cut :]
+    assert_checked(text)
 
 
 def assert_checked(text: str) -> None:
