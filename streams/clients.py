@@ -67,16 +67,20 @@ async def reading_client(settings: Settings, topic: str, *, from_beginning: bool
         count = (await partition_counts(admin, settings.topic_prefix))[topic]
     # Assigned rather than subscribed: a subscription to a topic that goes away waits for it for good.
     partitions = [TopicPartition(settings.topic_prefix + topic, number) for number in range(count)]
-    consumer = AIOKafkaConsumer(
-        **settings.kafka.client_options(),
-        auto_offset_reset="earliest" if from_beginning else "latest",
-        fetch_max_wait_ms=settings.fetch_wait_ms,
-    )
-    try:
-        await _start(consumer, settings)
+    place = "earliest" if from_beginning else "latest"
+    async with consumer_client(settings, auto_offset_reset=place) as consumer:
         consumer.assign(partitions)
         for tp in partitions:
             await consumer.position(tp)
+        yield consumer
+
+
+@asynccontextmanager
+async def consumer_client(settings: Settings, **options: Any) -> AsyncGenerator[AIOKafkaConsumer]:
+    """A consumer of no group with nothing assigned; `options` are aiokafka's. Raises BrokerUnreachableError."""
+    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), fetch_max_wait_ms=settings.fetch_wait_ms, **options)
+    try:
+        await _start(consumer, settings)
         yield consumer
     finally:
         await consumer.stop()

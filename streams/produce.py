@@ -33,12 +33,16 @@ _WRITABLE: Final = frozenset(topics.INCOMING)
 
 
 class OutgoingLine(NamedTuple):
-    """A record to write; `topic` is the logical name, `where` the file and line that it came from."""
+    """A record to write; `topic` is the logical name, `where` the file and line that it came from.
+
+    `at_ms` is when it came in, as a recording's line says it, unchecked; None for a plain record.
+    """
 
     topic: str
     key: bytes
     value: dict[str, Any]
     where: str = ""
+    at_ms: object = None
 
 
 def read_lines(path: Path) -> Iterator[OutgoingLine]:
@@ -92,7 +96,7 @@ def _recorded(fields: dict[str, Any], where: str) -> OutgoingLine:
         raise InvalidRecording(f"{where}: `key` is no text: it is the account's id")
     if not isinstance(value, dict):
         raise InvalidRecording(f"{where}: `value` is no JSON object: it is the record itself")
-    return OutgoingLine(topic, key.encode(), cast("dict[str, Any]", value), where)
+    return OutgoingLine(topic, key.encode(), cast("dict[str, Any]", value), where, fields["at_ms"])
 
 
 def moved_to(lines: Sequence[OutgoingLine], now_ms: int) -> list[OutgoingLine]:

@@ -9,10 +9,11 @@ from aiokafka.errors import KafkaError
 
 from rules.language.diagnostics import RulesetError
 from streams.broker.broker import BrokerError
-from streams.cli import demo, doctor, records, rules, schema, settings, tail, topics, worker
+from streams.cli import demo, doctor, record, recording, records, rules, schema, settings, tail, topics, worker
 from streams.cli.running import EXIT_UNDONE, os_error_in_words
 from streams.engine.core import TopicMissingError
 from streams.logs import configure_logging
+from streams.recording.errors import RecordingError
 from streams.rulesets import RulesetsError
 from streams.settings import SettingsError
 from streams.simulate import InvalidRecording
@@ -26,6 +27,7 @@ _PLAIN_ERRORS = (
     BrokerError,
     BrokerUnreachableError,
     InvalidRecording,
+    RecordingError,
     RulesetError,
     RulesetsError,
     SettingsError,
@@ -70,6 +72,8 @@ app.add_typer(rules.app, name="rules")
 app.command("simulate")(records.simulate)
 app.command("produce")(records.produce)
 app.command("tail")(tail.tail)
+app.command("record")(record.record)
+app.add_typer(recording.app, name="recording")
 app.command("schema")(schema.schema)
 app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)

@@ -49,7 +49,7 @@ class ChangelogImage:
         """Take changelog records in offset order. Raises ChangelogCorruptError."""
         for record in batch:
             key, value = record.key, record.value
-            fence = _fence_of(record)
+            fence = fence_of(record)
             if key is None:
                 raise ChangelogCorruptError(f"record without a key at offset {record.offset}")
             if fence < self._fences.get(key, NO_FENCE):
@@ -78,7 +78,8 @@ class ChangelogImage:
         return b"" if key == _FENCE_KEY else self.records.get(key)
 
 
-def _fence_of(record: SourceRecord) -> int:
+def fence_of(record: SourceRecord) -> int:
+    """The source offset that the state behind a changelog record has applied. Raises ChangelogCorruptError."""
     if record.value is not None:
         if len(record.value) < _FENCE.size:
             raise ChangelogCorruptError(f"record without a fence at offset {record.offset}")

@@ -14,24 +14,29 @@ from streams.recording.errors import RecordingError
 
 _Result = TypeVar("_Result")
 
-_PARTIAL: Final = ".partial"
+# Behind the name of a file that is not whole yet.
+PARTIAL: Final = ".partial"
 
 
 class Location:
     """A place that files are read from and written to, each of them whole or not at all.
 
-    `text` is a path, or a URI of a file system that Arrow knows, like `s3://bucket/recording`.
+    `text` is a path, or a URI of a file system that Arrow knows, like `s3://bucket/recording`. With a `system` it is
+    a path there: for stores of which a URI can't say how they are reached.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, system: pafs.FileSystem | None = None) -> None:
         """Raises RecordingError for a URI that no file system answers to."""
         self.text = text.rstrip("/") or text
-        self._local = "://" not in text
-        if self._local:
-            self._system: pafs.FileSystem = pafs.LocalFileSystem()
-            self._root = str(Path(text).absolute())
-        else:
+        self._system: pafs.FileSystem
+        if system is not None:
+            self._system, self._root = system, self.text
+        elif "://" in text:
             self._system, self._root = self._told("", lambda: pafs.FileSystem.from_uri(text))
+            self._root = self._root.rstrip("/")
+        else:
+            self._system, self._root = pafs.LocalFileSystem(), str(Path(text).absolute())
+        self._local = isinstance(self._system, pafs.LocalFileSystem)
 
     def of(self, file: str) -> str:
         """A file as it is named in messages."""
@@ -76,7 +81,7 @@ class Location:
 
     def _write(self, path: str, content: bytes | memoryview) -> None:
         # A store shows an object when it is whole; a directory shows a file from its first byte on.
-        target = path + _PARTIAL if self._local else path
+        target = path + PARTIAL if self._local else path
         self._system.create_dir(path.rpartition("/")[0], recursive=True)
         with self._system.open_output_stream(target) as stream:
             stream.write(content)

@@ -120,9 +120,7 @@ _manifest = TypeAdapter(Manifest)
 
 def write_manifest(location: Location, manifest: Manifest) -> None:
     """Put a manifest in the place of the one before. Raises RecordingError."""
-    body = manifest.model_dump()
-    sealed = {"sha256": _seal(body), "manifest": body}
-    location.write(MANIFEST, orjson.dumps(sealed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    location.write(MANIFEST, _text(manifest.model_dump()))
 
 
 def read_manifest(location: Location) -> Manifest:
@@ -140,7 +138,8 @@ def read_manifest(location: Location) -> Manifest:
         raise RecordingError(f"{first_problem(error, where)}: it is damaged, or another program's") from None
     if manifest.format != FORMAT:
         raise RecordingError(f"{where}: format {manifest.format}, and this Stopbank reads {FORMAT}: use one that fits")
-    if _seal(sealed.manifest) != sealed.sha256:
+    # The whole text, blanks too: no byte may be another.
+    if _text(sealed.manifest) != raw:
         raise RecordingError(f"{where}: its checksum does not fit: it was changed by hand, or it is damaged")
     verify_continuity(manifest, where)
     return manifest
@@ -148,19 +147,27 @@ def read_manifest(location: Location) -> Manifest:
 
 def verify_continuity(manifest: Manifest, where: str) -> None:
     """Raises RecordingError, naming the offsets, where a partition's segments leave a gap or overlap."""
-    for name, topic in manifest.topics.items():
-        for partition, begin in enumerate(topic.begin_offsets):
-            position = begin
-            for entry in manifest.segments_of(name, partition):
-                if entry.begin_offset != position:
-                    what = "a gap" if entry.begin_offset > position else "an overlap"
-                    first, last = sorted((position, entry.begin_offset))
-                    raise RecordingError(
-                        f"{where}: {what} in {name}, partition {partition}: offsets {first} to {last - 1}, "
-                        f"before {entry.file}"
-                    )
-                position = entry.end_offset
+    positions = {
+        (name, partition): begin
+        for name, topic in manifest.topics.items()
+        for partition, begin in enumerate(topic.begin_offsets)
+    }
+    for entry in sorted(manifest.segments, key=lambda entry: entry.begin_offset):
+        position = positions.get((entry.topic, entry.partition))
+        if position is None:
+            raise RecordingError(f"{where}: {entry.file} is of a topic or partition that was not recorded")
+        if entry.begin_offset != position:
+            what = "a gap" if entry.begin_offset > position else "an overlap"
+            first, last = sorted((position, entry.begin_offset))
+            raise RecordingError(
+                f"{where}: {what} in {entry.topic}, partition {entry.partition}: offsets {first} to {last - 1}, "
+                f"before {entry.file}"
+            )
+        positions[entry.topic, entry.partition] = entry.end_offset
 
 
-def _seal(body: object) -> str:
-    return sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _text(body: dict[str, object]) -> bytes:
+    """The file: a manifest and its checksum."""
+    checksum = sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    sealed = {"sha256": checksum, "manifest": body}
+    return orjson.dumps(sealed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -54,6 +54,11 @@ class Recording:
         for entry in self.manifest.segments_of(topic, partition):
             yield self.table(entry)
 
+    def last(self, topic: str, partition: int) -> Record | None:
+        """The last record of a partition; None where nothing was recorded of it."""
+        segments = self.manifest.segments_of(topic, partition)
+        return next(iter(records_of(self.table(segments[-1])[-1:])), None) if segments else None
+
     def read(self, topic: str, partition: int, begin_offset: int = 0) -> Iterator[Record]:
         """The records of a partition from an offset on, in order of their offsets."""
         for entry in self.manifest.segments_of(topic, partition):

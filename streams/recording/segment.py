@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rules.fold import Headers, Record, SourceRecord
 from streams.recording.errors import RecordingError
+from streams.recording.location import PARTIAL
 from streams.recording.manifest import SegmentEntry
 
 _HEADER: Final = pa.struct([pa.field("name", pa.string(), nullable=False), pa.field("value", pa.binary())])
@@ -31,9 +34,21 @@ SCHEMA: Final = pa.schema(
         pa.field("headers", pa.list_(pa.field("header", _HEADER, nullable=False))),
     ]
 )
+_SEGMENT_FILE: Final = re.compile(rf"[a-z.-]+/\d{{5}}/\d{{20}}\.parquet({re.escape(PARTIAL)})?")
 _ROW_GROUP_ROWS: Final = 65_536
-# What a record takes beside its bytes, roughly.
-_RECORD_BYTES: Final = 40
+# What a record and a header take in memory beside their bytes, roughly.
+_RECORD_BYTES: Final = 240
+_HEADER_BYTES: Final = 170
+
+
+def segment_file(topic: str, partition: int, begin_offset: int) -> str:
+    """Where a segment lies in its recording."""
+    return f"{topic}/{partition:05d}/{begin_offset:020d}.parquet"
+
+
+def is_segment_file(file: str) -> bool:
+    """Whether a file is named as a segment is, be it a whole one."""
+    return _SEGMENT_FILE.fullmatch(file) is not None
 
 
 @dataclass
@@ -49,7 +64,7 @@ class SegmentBuffer:
     _timestamps: list[int] = field(default_factory=list[int])
     _keys: list[bytes | None] = field(default_factory=list[bytes | None])
     _values: list[bytes | None] = field(default_factory=list[bytes | None])
-    _headers: list[list[dict[str, Any]]] = field(default_factory=list[list[dict[str, Any]]])
+    _headers: list[Sequence[tuple[str, bytes]]] = field(default_factory=list[Sequence[tuple[str, bytes]]])
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -60,10 +75,11 @@ class SegmentBuffer:
         self._timestamps.append(record.timestamp)
         self._keys.append(record.key)
         self._values.append(record.value)
-        self._headers.append([{"name": name, "value": value} for name, value in record.headers])
+        self._headers.append(record.headers)
         self.size_bytes += _RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
         for name, value in record.headers:
-            self.size_bytes += len(name) + len(value or b"")
+            # A header's value may be null, though clients type it as bytes.
+            self.size_bytes += _HEADER_BYTES + len(name) + len(value or b"")
         self.end_offset = record.offset + 1
 
     def encode(self) -> tuple[SegmentEntry, memoryview]:
@@ -77,7 +93,7 @@ class SegmentBuffer:
                 pa.array(self._timestamps, pa.int64()).cast(SCHEMA.field("timestamp").type),
                 pa.array(self._keys, pa.binary()),
                 pa.array(self._values, pa.binary()),
-                pa.array(self._headers, SCHEMA.field("headers").type),
+                _header_column(self._headers),
             ],
             schema=SCHEMA,
         )
@@ -85,7 +101,7 @@ class SegmentBuffer:
         pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
         content = memoryview(sink.getvalue())
         entry = SegmentEntry(
-            file=f"{self.topic}/{self.partition:05d}/{self.begin_offset:020d}.parquet",
+            file=segment_file(self.topic, self.partition, self.begin_offset),
             topic=self.topic,
             partition=self.partition,
             begin_offset=self.begin_offset,
@@ -111,8 +127,29 @@ def decode_segment(raw: pa.Buffer, entry: SegmentEntry, where: str, *, dense: bo
         raise RecordingError(f"{where}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     if table.schema.remove_metadata() != SCHEMA:
         raise RecordingError(f"{where}: its columns are not those of a recording: {', '.join(table.schema.names)}")
+    _verify_place(table, entry, where)
     _verify_offsets(table, entry, where, dense=dense)
     return table
+
+
+def _header_column(headers: Sequence[Sequence[tuple[str, bytes]]]) -> pa.ListArray[Any]:
+    """All records' headers as one column, built flat: nested Python values are slow one by one."""
+    ends = [0, *accumulate(map(len, headers))]
+    names = pa.array([name for each in headers for name, _ in each], pa.string())
+    values = pa.array([value for each in headers for _, value in each], pa.binary())
+    flat = pa.StructArray.from_arrays([names, values], fields=[_HEADER.field(0), _HEADER.field(1)])
+    return pa.ListArray.from_arrays(ends, flat, type=SCHEMA.field("headers").type)
+
+
+def _verify_place(table: pa.Table, entry: SegmentEntry, where: str) -> None:
+    """Raises RecordingError where the records are another partition's."""
+    topics = pc.unique(table.column("topic").cast(pa.string())).to_pylist()
+    partitions = pc.unique(table.column("partition")).to_pylist()
+    if table.num_rows and (topics != [entry.topic] or partitions != [entry.partition]):
+        raise RecordingError(
+            f"{where}: its records are of {topics}, partition {partitions}, the manifest says {entry.topic}, "
+            f"{entry.partition}"
+        )
 
 
 def _verify_offsets(table: pa.Table, entry: SegmentEntry, where: str, *, dense: bool) -> None:

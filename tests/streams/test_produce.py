@@ -31,7 +31,7 @@ def test_purchases_and_recorded_records_may_be_mixed_with_blank_lines(tmp_path: 
     path = written(tmp_path, orjson.dumps(PURCHASE) + b"\n\n" + orjson.dumps(RECORDED) + b"\n")
     assert list(read_lines(path)) == [
         OutgoingLine("purchases", b"a-1", PURCHASE, f"{path}:1"),
-        OutgoingLine("labels", b"a-1", {"verdict": "fraud"}, f"{path}:3"),
+        OutgoingLine("labels", b"a-1", {"verdict": "fraud"}, f"{path}:3", RECORDED["at_ms"]),
     ]
 
 
