@@ -61,6 +61,11 @@ class Accounts:
         self._dirty.clear()
         self._learned.clear()
 
+    def settle(self) -> None:
+        """Take the changes as written: for those who keep no state."""
+        self._dirty.clear()
+        self._learned.clear()
+
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the accounts back from their state records."""
         for key, raw in records.items():

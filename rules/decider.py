@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from models.account import CreditLimit, Repayment
 from models.decision import Action, Decision
-from models.money import MoneyError
+from models.money import MoneyError, convert_minor
 from models.purchase import Purchase
 from rules.account import Account, Accounts
 from rules.anomaly import Observation, Population, Score, learn, score
@@ -87,6 +88,24 @@ class Decider:
             changed.append((_POPULATION, self._population.encode()))
             self._population_learned = False
         return changed
+
+    def settle(self) -> None:
+        """Take the changes as written: for those who keep no state."""
+        self.accounts.settle()
+        self._logbook.settle()
+        self._population_learned = False
+
+    def set_limit(self, limit: CreditLimit) -> None:
+        """Give an account its credit limit."""
+        self.accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
+        self.accounts.touch(limit.account_id)
+
+    def repay(self, plan: RulesetPlan, repayment: Repayment) -> None:
+        """Free an account's credit, once for each repayment. Raises MoneyError where a rate is missing."""
+        amount_minor = convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
+        credit = self.accounts.get(repayment.account_id).credit
+        if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
+            self.accounts.touch(repayment.account_id)
 
     def decide(
         self,

@@ -10,7 +10,7 @@ import orjson
 
 from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, encode_decision
-from models.money import MoneyError, convert_minor
+from models.money import MoneyError
 from models.purchase import Purchase
 from rules.bundle import InvalidBundleError, unpack_bundle
 from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
@@ -93,18 +93,11 @@ class Desk:
         return [dead_letter(record, ASSESSMENTS, FOREIGN, f"{arrival.route.kind!r} is no kind of record")]
 
     def _credit_limit(self, arrival: Arrival) -> Sequence[Output]:
-        limit, accounts = decode_credit_limit(arrival.record.value or b""), self._decider.accounts
-        accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
-        accounts.touch(limit.account_id)
+        self._decider.set_limit(decode_credit_limit(arrival.record.value or b""))
         return []
 
     def _repayment(self, arrival: Arrival) -> Sequence[Output]:
-        repayment, plan = decode_repayment(arrival.record.value or b""), arrival.ruleset.plan
-        amount_minor = convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
-        accounts = self._decider.accounts
-        credit = accounts.get(repayment.account_id).credit
-        if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
-            accounts.touch(repayment.account_id)
+        self._decider.repay(arrival.ruleset.plan, decode_repayment(arrival.record.value or b""))
         return []
 
     def _label(self, arrival: Arrival) -> Sequence[Output]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -34,8 +35,12 @@ class KeptLog:
         """Event time of the newest row."""
         return self.log.times[-1]
 
-    def enter(self, subject: Subject, fields: Sequence[str], max_rows: int) -> Sequence[bytes]:
-        """Enter a purchase once. Returns the transactions whose own rows were merged away by that."""
+    def enter(self, subject: Subject, fields: Sequence[str], max_rows: int, until_ms: int) -> Sequence[bytes]:
+        """Enter a purchase once. Returns the transactions whose own rows were merged away by that.
+
+        Rows as old as `until_ms` are not asked for any more: they are dropped before any are merged, so that what
+        a log merges to depends on the rows in reach alone, and not on how older ones lie in chunks.
+        """
         log, ids, lengths = self.log, self._ids, self._lengths
         if len(fields) > len(log.columns) or not log.columns.keys() >= set(fields):
             self._add_columns(fields)
@@ -48,7 +53,7 @@ class KeptLog:
         if index < rows:
             self._tail = None
             self._place(index)
-            return self._merge(max_rows) if rows >= max_rows else ()
+            return self._shorten(max_rows, until_ms) if rows >= max_rows else ()
         if not ids or lengths[-1] >= CHUNK_ROWS:
             self._add_chunk(len(ids), 0)
             self._tail = bytearray()
@@ -56,7 +61,7 @@ class KeptLog:
         self._dirty.add(ids[-1])
         if self._tail is not None:
             self._tail += single_layout(len(values)).pack(time_ms, amount_minor, *values, transaction)
-        return self._merge(max_rows) if rows >= max_rows else ()
+        return self._shorten(max_rows, until_ms) if rows >= max_rows else ()
 
     def _add_columns(self, fields: Sequence[str]) -> None:
         for field in fields:
@@ -71,11 +76,11 @@ class KeptLog:
             self.keep_ms = keep_ms
             self._dirty.update(self._ids)
 
-    def expire(self, until_ms: int) -> bool:
-        """Forget chunks whose rows are all as old as `until_ms`; returns whether there were any."""
+    def expire(self, until_ms: int, *, least: int = 0) -> bool:
+        """Forget chunks whose rows are all as old as `until_ms`, down to `least`; returns whether there were any."""
         log = self.log
         expired = False
-        while self._ids and log.times[self._lengths[0] - 1] <= until_ms:
+        while len(self._ids) > least and log.times[self._lengths[0] - 1] <= until_ms:
             log.drop_first(self._lengths.pop(0))
             self._dirty.add(self._ids.pop(0))
             expired = True
@@ -105,6 +110,17 @@ class KeptLog:
         self._lengths.insert(position, length)
         return chunk
 
+    def _shorten(self, max_rows: int, until_ms: int) -> Sequence[bytes]:
+        """Drop what is out of reach, and merge what is still too much."""
+        self.expire(until_ms)
+        stale = bisect_right(self.log.times, until_ms)
+        if stale:
+            self.log.drop_first(stale)
+            self._lengths[0] -= stale
+            self._dirty.add(self._ids[0])
+            self._tail = self._tail if len(self._ids) > 1 else None
+        return self._merge(max_rows) if len(self.log) > max_rows else ()
+
     def _merge(self, max_rows: int) -> Sequence[bytes]:
         log = self.log
         before = [log.transaction(index) for index in range(len(log))]
@@ -130,6 +146,10 @@ class KeptLog:
             begin += length
         self._dirty = set()
         return [(chunk, self._encode(*begins[chunk]) if chunk in begins else None) for chunk in sorted(dirty)]
+
+    def settle(self) -> None:
+        """Take the changes as written: for those who keep no state."""
+        self._dirty.clear()
 
     def _encode(self, begin: int, length: int) -> bytes:
         flags, rows = encode_rows(self.log, begin, begin + length)

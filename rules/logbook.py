@@ -68,13 +68,17 @@ class Logbook:
             return _NO_LOGS
         reach_ms = plan.horizon_ms + ruleset.allowed_lateness_ms
         approved, declined = books.approved, books.declined
+        until_ms = max(books.last_ms, event_time_ms) - reach_ms
+        # While one log is in reach the other keeps when it began: an entity is as old as its first purchase,
+        # however that was decided.
+        least = 0 if books.last_ms <= until_ms else 1
         fraud = (
             None if books.fraud is None else self._fraud_log(entity_key, books, books.fraud, event_time_ms - reach_ms)
         )
-        self._expire(entity_key, approved, event_time_ms, reach_ms)
+        self._expire(entity_key, approved, until_ms, least)
         if declined is None:
             return EntityLogs(approved.log, None, fraud)
-        self._expire(entity_key, declined, event_time_ms, reach_ms)
+        self._expire(entity_key, declined, until_ms, least)
         return EntityLogs(approved.log, declined.log, fraud)
 
     def _fraud_log(self, entity_key: str, books: EntityBooks, fraud: KeptLog, until_ms: int) -> WindowLog | None:
@@ -91,12 +95,10 @@ class Logbook:
         books.note()
         return None
 
-    def _expire(self, entity_key: str, kept: KeptLog, event_time_ms: int, reach_ms: int) -> None:
+    def _expire(self, entity_key: str, kept: KeptLog, until_ms: int, least: int) -> None:
         times = kept.log.times
-        if times:
-            until_ms = max(times[-1], event_time_ms) - reach_ms
-            if times[0] <= until_ms and kept.expire(until_ms):
-                self._dirty[entity_key] = None
+        if times and times[0] <= until_ms and kept.expire(until_ms, least=least):
+            self._dirty[entity_key] = None
 
     def enter(
         self,
@@ -105,8 +107,9 @@ class Logbook:
         entity_key: str,
         subject: Subject,
         book: Book = Book.APPROVED,
+        now_ms: int = 0,
     ) -> None:
-        """Enter a purchase that is not known yet; as fraud, one that is not known to be."""
+        """Enter a purchase that is not known yet; as fraud, at `now_ms`, one that is not known to be."""
         entities = self._entities
         books = entities.get(entity_key)
         if books is None:
@@ -120,7 +123,10 @@ class Logbook:
         else:
             kept = books.declined = books.declined or KeptLog()
         kept.keep_for(plan.horizon_ms + ruleset.allowed_lateness_ms + _GRACE_MS)
-        away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows)
+        # A purchase that a label is on lies in the past: it says nothing of what is out of reach.
+        newest_ms = now_ms if book is _FRAUD else max(books.last_ms, subject.purchase.event_time)
+        until_ms = newest_ms - plan.horizon_ms - ruleset.allowed_lateness_ms
+        away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows, until_ms)
         if book is _FRAUD:
             books.note()
         else:
@@ -143,7 +149,7 @@ class Logbook:
             merged_id = _merged_id(_merged_key(entity_key, Book.FRAUD), subject.transaction)
             if books.fraud.log.has(subject.transaction) or merged_id in self._merged_transactions:
                 return
-        self.enter(ruleset, plan, entity_key, subject, Book.FRAUD)
+        self.enter(ruleset, plan, entity_key, subject, Book.FRAUD, now_ms)
 
     def sweep(self, now_ms: int) -> None:
         """Forget the entities that nobody touched for longer than any window over them reaches.
@@ -205,6 +211,15 @@ class Logbook:
             rewritten = {key for key, _ in written}
             written = [*((key, None) for key in gone if key not in rewritten), *written]
         return written
+
+    def settle(self) -> None:
+        """Take the changes as written: for those who keep no state."""
+        for entity_key in self._dirty:
+            for _, kept in self._entities[entity_key].kept():
+                kept.settle()
+        self._dirty.clear()
+        self._gone.clear()
+        self._new_blocks.clear()
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the state back from its records."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rules.calendar import period_clock
 from rules.dead_letter import FOREIGN, dead_letter
 from rules.entity import entity_of, transaction_hash
 from rules.fold import Output, SourceRecord
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
-from rules.route import LABEL, PURCHASE, stamp_of
+from rules.route import LABEL, PURCHASE
 from rules.rulesets import Rulesets
+from rules.sighting import sight
 from rules.step import SIGHTINGS, Arrival, label_onward, onward, read_arrival, read_label, read_purchase
-from rules.velocity import Subject, measure
+from rules.velocity import Subject
 from rules.watermark import Watermark
 
 _NO_STOP: Final = "the ruleset has no stop here for this"
@@ -57,19 +57,8 @@ class Station:
         plan = _plan_of(ruleset, route.stops[0]) if route.stops and route.kind == PURCHASE else None
         if plan is None:
             return dead_letter(arrival.record, SIGHTINGS, FOREIGN, _NO_STOP)
-        stop, transaction = route.stops[0], transaction_hash(purchase.transaction_id)
-        books = self._logbook.find(stop, self._watermark.latest_ms)
-        last_ms = books.last_ms if books is not None else 0
-        known = self._logbook.knows(stop, books, transaction)
-        logs = self._logbook.logs(ruleset, plan, stop, books, purchase.event_time)
-        subject = Subject(purchase, amount_minor, transaction, known)
-        values = measure(plan, logs, subject, period_clock(ruleset.time_zone))
-        if not known:
-            self._logbook.enter(ruleset, plan, stop, subject)
-        late = route.late or purchase.event_time < last_ms - ruleset.allowed_lateness_ms
-        self._watermark.advance(purchase.event_time)
-        self._logbook.sweep(self._watermark.latest_ms)
-        stamps = (*route.stamps, stamp_of(plan.entity, values))
+        seen = sight(self._logbook, self._watermark, ruleset, plan, route.stops[0], purchase, amount_minor)
+        stamps, late = (*route.stamps, seen.stamp), route.late or seen.late
         stamped = route._replace(stops=route.stops[1:], stamps=stamps, late=late)
         return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
 

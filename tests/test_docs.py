@@ -26,16 +26,19 @@ from rules.language.compile import compile_ruleset
 from rules.language.typed import FIELDS
 from rules.plan import ENTITY_FIELDS, Aggregate, Outcome, Period
 from rules.windows import WindowLog
+from streams.backtest import report
 from streams.cli import app
 from streams.metrics import WorkerMetrics
 from streams.settings import KafkaSettings, Settings
 from streams.topics import SPECS
 from tests.memory import MemoryLine
+from tests.streams.backtest.story import record_story
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 README: Final = PROJECT / "README.md"
 RULES: Final = PROJECT / "docs" / "rules.md"
 OPERATING: Final = PROJECT / "docs" / "operating.md"
+BACKTEST: Final = PROJECT / "docs" / "backtest.md"
 ARCHITECTURE: Final = PROJECT / "docs" / "architecture.md"
 PAGES: Final = (README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").rglob("*.md")))
 # The name of the file whose messages the pages show.
@@ -292,6 +295,32 @@ def test_every_file_of_the_repository_that_is_named_is_there() -> None:
     named = {(page.name, file) for page, code in shown for file in ours.findall(code)}
     assert len(named) > 10
     assert not [f"{page}: {file}" for page, file in sorted(named) if not (PROJECT / file).exists()]
+
+
+# -- backtests --------------------------------------------------------------------------------------
+
+
+def test_the_backtest_shown_is_the_one_that_its_rules_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = [block.text for block in RULESETS if block.page == BACKTEST]
+    shown = next(block.text for block in BLOCKS if block.page == BACKTEST and block.language == "text")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("new.yaml").write_text(new, encoding="utf-8")
+    record_story(Path("recordings/spring"), rulesets=(old,))
+    told = CliRunner().invoke(app, ["backtest", "recordings/spring", "--rules", "new.yaml"]).stdout
+
+    def words(text: str) -> list[str]:
+        # How fast it was is another time otherwise, and with that how the line is filled.
+        return re.sub(r"at [\d,]+/s", "at so many a second", " ".join(text.split())).split()
+
+    assert words(told) == words(shown)
+
+
+def test_every_figure_of_a_backtest_is_described() -> None:
+    parts = [part for part in vars(report).values() if isinstance(part, type) and issubclass(part, BaseModel)]
+    assert len(parts) > 15
+    names = {name for part in parts for name in part.model_fields}
+    assert not names - words_in_code(BACKTEST)
 
 
 # -- links ------------------------------------------------------------------------------------------

@@ -8,8 +8,22 @@ import typer
 from aiokafka.errors import KafkaError
 
 from rules.language.diagnostics import RulesetError
+from streams.backtest.label_file import LabelFileError
 from streams.broker.broker import BrokerError
-from streams.cli import demo, doctor, record, recording, records, rules, schema, settings, tail, topics, worker
+from streams.cli import (
+    backtest,
+    demo,
+    doctor,
+    record,
+    recording,
+    records,
+    rules,
+    schema,
+    settings,
+    tail,
+    topics,
+    worker,
+)
 from streams.cli.running import EXIT_UNDONE, os_error_in_words
 from streams.engine.core import TopicMissingError
 from streams.logs import configure_logging
@@ -27,6 +41,7 @@ _PLAIN_ERRORS = (
     BrokerError,
     BrokerUnreachableError,
     InvalidRecording,
+    LabelFileError,
     RecordingError,
     RulesetError,
     RulesetsError,
@@ -58,6 +73,11 @@ then, in another terminal, purchases in and decisions out:
     stopbank produce afternoon.jsonl.gz --rate 200 --shift-to-now
     stopbank tail
 
+and what new rules would have decided, from a recording:
+
+    stopbank record recordings/march
+    stopbank backtest recordings/march --rules new.yaml
+
 `stopbank doctor` says what is missing, `stopbank settings` what the environment may set, and every command
 has its own `--help`.
 
@@ -74,6 +94,7 @@ app.command("produce")(records.produce)
 app.command("tail")(tail.tail)
 app.command("record")(record.record)
 app.add_typer(recording.app, name="recording")
+app.command("backtest")(backtest.backtest)
 app.command("schema")(schema.schema)
 app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)

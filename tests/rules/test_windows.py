@@ -17,7 +17,7 @@ from tests.rules.test_velocity import PLAN, START_MS, purchase
 def enter(kept: KeptLog, number: int, time_ms: int, amount: int, max_rows: int) -> list[bytes]:
     bought = purchase(number, time_ms, amount, f"m-{number % 7}")
     subject = Subject(bought, amount, transaction_hash(bought.transaction_id))
-    return list(kept.enter(subject, PLAN.distinct_fields, max_rows))
+    return list(kept.enter(subject, PLAN.distinct_fields, max_rows, 0))
 
 
 def filled(seed: int, purchases: int, max_rows: int) -> tuple[KeptLog, list[tuple[int, int]]]:

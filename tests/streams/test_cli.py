@@ -72,7 +72,7 @@ def assert_one_error(ran: Ran, *told: str) -> None:
 COMMANDS = (
     "demo", "worker", "topics", "topics create", "rules", "rules check", "rules publish", "rules list",
     "rules rollback", "simulate", "produce", "tail", "record", "recording", "recording verify", "recording info",
-    "recording slice", "recording import", "schema", "settings", "doctor",
+    "recording slice", "recording import", "backtest", "schema", "settings", "doctor",
 )  # fmt: skip
 
 

@@ -1,0 +1,45 @@
+"""A sighting: an entity is measured for a purchase, which is entered into its log then."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from models.purchase import Purchase
+from rules.calendar import period_clock
+from rules.entity import transaction_hash
+from rules.logbook import Logbook
+from rules.plan import EntityPlan, RulesetPlan
+from rules.route import Stamp, stamp_of
+from rules.velocity import Subject, measure
+from rules.watermark import Watermark
+
+
+class Sighted(NamedTuple):
+    """What an entity's features are for a purchase, and whether it was later than the allowed lateness there."""
+
+    stamp: Stamp
+    late: bool
+
+
+def sight(
+    logbook: Logbook,
+    watermark: Watermark,
+    ruleset: RulesetPlan,
+    plan: EntityPlan,
+    stop: str,
+    purchase: Purchase,
+    amount_minor: int,
+) -> Sighted:
+    """Measure the entity `stop` for a purchase, and enter the purchase unless it is there already."""
+    transaction = transaction_hash(purchase.transaction_id)
+    books = logbook.find(stop, watermark.latest_ms)
+    last_ms = books.last_ms if books is not None else 0
+    known = logbook.knows(stop, books, transaction)
+    logs = logbook.logs(ruleset, plan, stop, books, purchase.event_time)
+    subject = Subject(purchase, amount_minor, transaction, known)
+    values = measure(plan, logs, subject, period_clock(ruleset.time_zone))
+    if not known:
+        logbook.enter(ruleset, plan, stop, subject)
+    watermark.advance(purchase.event_time)
+    logbook.sweep(watermark.latest_ms)
+    return Sighted(stamp_of(plan.entity, values), purchase.event_time < last_ms - ruleset.allowed_lateness_ms)

@@ -1,0 +1,1 @@
+"""What would have been: a recording under other rules, in canonical order."""

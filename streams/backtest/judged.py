@@ -1,0 +1,31 @@
+"""What a ruleset makes of purchases: the one thing that all figures of a backtest are made from."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.decision import Action
+from rules.columns.table import Bools, Ints
+
+# The actions by their code.
+ACTIONS: Final = (Action.APPROVE, Action.FLAG, Action.BLOCK)
+CODE_OF: Final = {action: code for code, action in enumerate(ACTIONS)}
+
+ActionCodes = NDArray[np.uint8]
+
+
+class Judged(NamedTuple):
+    """n purchases under one ruleset of r rules.
+
+    `ok` (n) is False where it has no rate for a purchase's currency: all else about that means nothing.
+    `amount_minor` (n) is in the ruleset's currency, `hits` (r, n) says which rules matched, in file order and
+    shadow rules too, and `actions` (n) are the codes of what was decided.
+    """
+
+    ok: Bools
+    amount_minor: Ints
+    hits: Bools
+    actions: ActionCodes
