@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -50,7 +50,7 @@ def record_handbook(payments: Sequence[CardPayment], location: str) -> None:
     writer.commit()
 
 
-def _append(writer: RecordingWriter, topic: str, value: dict[str, object], timestamp_ms: int) -> None:
+def _append(writer: RecordingWriter, topic: str, value: Mapping[str, object], timestamp_ms: int) -> None:
     key = str(value["account_id"]).encode()
     partition = partition_for(key, PARTITIONS)
     offset = writer.position(topic, partition)

@@ -1,4 +1,4 @@
-"""Writing a file's records to their topics."""
+"""Writing records to their topics, those of a file and others."""
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -19,6 +19,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from rules.fold import Headers
 from streams import topics
 from streams.clients import producer_client
 from streams.settings import Settings
@@ -30,6 +31,20 @@ _TOLD_EVERY: Final = 100
 # A recording's own fields; a line without them is a purchase.
 _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
 _WRITABLE: Final = frozenset(topics.INCOMING)
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to write; `topic` is the logical name, `where` what it is called in messages.
+
+    It is not sent before `due_s`, in seconds after the first.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    where: str = ""
+    due_s: float = 0.0
 
 
 class OutgoingLine(NamedTuple):
@@ -147,36 +162,52 @@ async def produce_lines(
 async def write_lines(
     producer: AIOKafkaProducer, prefix: str, lines: Iterable[OutgoingLine], rate: float | None
 ) -> AsyncIterator[int]:
-    """Write records; yields how many are acknowledged, now and then, and at last that all are."""
+    """Write lines, at most `rate` a second; see `write_records`."""
+    records = (
+        OutgoingRecord(line.topic, line.key, orjson.dumps(line.value), (), line.where, number / rate if rate else 0.0)
+        for number, line in enumerate(lines)
+    )
+    async for written in write_records(producer, prefix, records):
+        yield written
+
+
+async def write_records(
+    producer: AIOKafkaProducer, prefix: str, records: Iterable[OutgoingRecord]
+) -> AsyncIterator[int]:
+    """Write records in order, each when it is due; yields how many are acknowledged, and at last that all are.
+
+    Raises InvalidRecording for a record that the broker refuses, and KafkaErrors.
+    """
     started_s = time.monotonic()
-    pending: deque[tuple[OutgoingLine, Any]] = deque()
+    pending: deque[tuple[OutgoingRecord, Any]] = deque()
     acknowledged = 0
-    for number, line in enumerate(lines):
-        if rate is not None:
-            ahead_s = number / rate - (time.monotonic() - started_s)
-            if ahead_s > 0.001:
-                await asyncio.sleep(ahead_s)
-        pending.append((line, await _sent(producer, prefix, line)))
+    for number, record in enumerate(records):
+        ahead_s = record.due_s - (time.monotonic() - started_s)
+        if ahead_s > 0.001:
+            await asyncio.sleep(ahead_s)
+        pending.append((record, await _sent(producer, prefix, record)))
         while pending and (len(pending) > _MAX_PENDING or pending[0][1].done()):
             await _acknowledged(*pending.popleft())
             acknowledged += 1
         if number % _TOLD_EVERY == 0:
             yield acknowledged
-    for line, sent in pending:
-        await _acknowledged(line, sent)
+    for record, sent in pending:
+        await _acknowledged(record, sent)
         acknowledged += 1
     yield acknowledged
 
 
-async def _sent(producer: AIOKafkaProducer, prefix: str, line: OutgoingLine) -> Any:
+async def _sent(producer: AIOKafkaProducer, prefix: str, record: OutgoingRecord) -> Any:
     try:
-        return await producer.send(prefix + line.topic, orjson.dumps(line.value), key=line.key)
+        return await producer.send(
+            prefix + record.topic, record.value, key=record.key, headers=list(record.headers) or None
+        )
     except MessageSizeTooLargeError as error:
-        raise InvalidRecording(f"{line.where}: too large to be sent: {error.args[0]}") from None
+        raise InvalidRecording(f"{record.where}: too large to be sent: {error.args[0]}") from None
 
 
-async def _acknowledged(line: OutgoingLine, sent: Any) -> None:
+async def _acknowledged(record: OutgoingRecord, sent: Any) -> None:
     try:
         await sent
     except MessageSizeTooLargeError:
-        raise InvalidRecording(f"{line.where}: larger than topic {line.topic} takes") from None
+        raise InvalidRecording(f"{record.where}: larger than topic {record.topic} takes") from None

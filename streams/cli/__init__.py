@@ -17,6 +17,7 @@ from streams.cli import (
     record,
     recording,
     records,
+    replay,
     rules,
     schema,
     settings,
@@ -94,6 +95,7 @@ app.command("produce")(records.produce)
 app.command("tail")(tail.tail)
 app.command("record")(record.record)
 app.add_typer(recording.app, name="recording")
+app.command("replay")(replay.replay)
 app.command("backtest")(backtest.backtest)
 app.command("schema")(schema.schema)
 app.command("settings")(settings.settings)
