@@ -30,6 +30,11 @@ class Failure(NamedTuple):
     expected: str
     came: str
 
+    def told(self, file: str) -> str:
+        """In one line, its place in the file first."""
+        where = f"{file}:{self.line}: {self.case}: purchase {self.transaction_id}"
+        return f"{where}: expected {self.expected}, came {self.came}"
+
 
 def run_cases(ruleset: CompiledRuleset, cases: Iterable[Case]) -> list[Failure]:
     """The failures, at most one of each case, in the order of the file."""

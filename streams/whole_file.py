@@ -7,13 +7,16 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Put a text into a file's place at once: whoever looks finds the old file or the new one. Raises OSError."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Put content, a text in UTF-8, into a file's place at once: whoever looks finds the old file or the new one.
+
+    Raises OSError.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or Path())
     partial = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         # What mkstemp makes is for its owner alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from rules.windows import WindowLog
 from streams.backtest import report
 from streams.cli import app
 from streams.metrics import WorkerMetrics
+from streams.pytest_plugin.tools import Backtest
 from streams.settings import KafkaSettings, Settings
 from streams.topics import SPECS
 from tests.memory import MemoryLine
@@ -39,6 +41,8 @@ README: Final = PROJECT / "README.md"
 RULES: Final = PROJECT / "docs" / "rules.md"
 OPERATING: Final = PROJECT / "docs" / "operating.md"
 BACKTEST: Final = PROJECT / "docs" / "backtest.md"
+TESTING: Final = PROJECT / "docs" / "testing-rules.md"
+RULES_REPOSITORY: Final = PROJECT / "examples" / "rules-repository"
 ARCHITECTURE: Final = PROJECT / "docs" / "architecture.md"
 PAGES: Final = (README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").rglob("*.md")))
 # The name of the file whose messages the pages show.
@@ -323,6 +327,24 @@ def test_every_figure_of_a_backtest_is_described() -> None:
     assert not names - words_in_code(BACKTEST)
 
 
+# -- tests of rules ---------------------------------------------------------------------------------
+
+
+def test_the_tests_and_the_setting_shown_are_those_of_the_example() -> None:
+    shown = [block.text for block in BLOCKS if block.page == TESTING and block.language in ("python", "ini")]
+    kept = [file.read_text(encoding="utf-8") for file in RULES_REPOSITORY.rglob("*") if file.suffix in (".py", ".ini")]
+    assert len(shown) >= 4
+    assert not [text for text in shown if not any(text in file for file in kept)]
+
+
+def test_all_of_the_plugin_is_described() -> None:
+    plugin = (PROJECT / "streams" / "pytest_plugin" / "__init__.py").read_text(encoding="utf-8")
+    fixtures = set(re.findall(r"^@pytest\.fixture.*\ndef (\w+)", plugin, re.MULTILINE))
+    keywords = set(inspect.signature(Backtest.__call__).parameters) - {"self"}
+    assert len(fixtures) == 4
+    assert not (fixtures | keywords | {"stopbank_rules", "--update-golden", "compiles"}) - words_in_code(TESTING)
+
+
 # -- links ------------------------------------------------------------------------------------------
 
 
@@ -386,7 +408,8 @@ def test_every_metric_is_described_and_none_that_is_not_there() -> None:
     described = {row[0].strip("`") for row in rows_of(section_of(OPERATING, "Metrics"))}
     assert described == metrics
     everywhere = {word for page in PAGES for word in words_in_code(page) if word.startswith("stopbank_")}
-    assert everywhere <= metrics
+    # pytest's setting is named like one.
+    assert everywhere - {"stopbank_rules"} <= metrics
 
 
 def test_every_reason_for_a_dead_letter_is_described() -> None:

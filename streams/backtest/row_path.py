@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class RowPath:
     def name(self) -> PathName:
         """Which way it is."""
         return "rows"
+
+    @property
+    def decisions(self) -> Sequence[Decision | None]:
+        """The decisions of the block that was judged last; None where the ruleset has no rate for the purchase."""
+        return self._decisions
 
     def judge(self, block: Block) -> Judged:
         """Decide on the block's purchases, and learn them."""

@@ -61,7 +61,7 @@ def run_backtest(
     RecordingError, and LabelFileError where a file has labels of transactions that were not recorded.
     """
     begun_s = time.perf_counter()
-    partition_of = _partition_of(recording)
+    partition_of = accounts_partition(recording)
     parties = [_party(each, partition_of, options) for each in (new, *([old] if old is not None else []))]
     by_row = any(isinstance(party.path, RowPath) for party in parties)
     timeline = Timeline(recording, labels, block_rows=_BLOCK_ROWS_BY_ROW if by_row else BLOCK_ROWS)
@@ -124,7 +124,7 @@ def _party(contender: Contender, partition_of: Callable[[bytes], int], options: 
     return Party(contender, path, rows_because, RuleTallies(contender.ruleset, options.unlabelled_as))
 
 
-def _partition_of(recording: Recording) -> Callable[[bytes], int]:
+def accounts_partition(recording: Recording) -> Callable[[bytes], int]:
     """Where live the account of a key is decided on: in as many partitions as were recorded."""
     partitions = recording.partitions(ASSESSMENTS) or recording.partitions(PURCHASES) or 1
     return lambda key: partition_for(key, partitions)

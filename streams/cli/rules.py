@@ -89,8 +89,8 @@ def test(
             continue
         failures = run_cases(result.compiled, result.cases)
         wrong = wrong or bool(failures)
-        for case, line, purchase, expected, came in failures:
-            typer.echo(f"{file}:{line}: {case}: purchase {purchase}: expected {expected}, came {came}")
+        for failure in failures:
+            typer.echo(failure.told(str(file)))
         typer.echo(f"{file}: {_summary(len(result.cases), len(failures))}")
     if wrong:
         raise typer.Exit(1)

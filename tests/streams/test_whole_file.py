@@ -27,6 +27,11 @@ def test_an_old_file_is_replaced_at_once(tmp_path: Path) -> None:
     assert file.read_text() == "new"
 
 
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_whole(tmp_path / "golden", b"\xff\r\n")
+    assert (tmp_path / "golden").read_bytes() == b"\xff\r\n"
+
+
 @pytest.mark.parametrize("ended_by", [OSError, KeyboardInterrupt])
 def test_what_could_not_be_written_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: type[BaseException]
