@@ -11,6 +11,10 @@ import orjson
 _LONGEST: Final = 200
 
 
+# What is told of what is not there.
+ABSENT: Final = "absent"
+
+
 class _Absent:
     """Stands for what is not there."""
 
@@ -44,12 +48,13 @@ def differences(one: object, other: object, path: str = "") -> Iterator[Differen
     # As text: Python holds 1, 1.0 and true to be equal.
     elif _json(sides[0]) != _json(sides[1]):
         plain = all(isinstance(side, str) for side in sides)
-        yield Difference(path, *(_short(str(side) if plain else _json(side)) for side in sides))
+        yield Difference(path, *(shortened(str(side) if plain else _json(side)) for side in sides))
 
 
 def _json(value: object) -> str:
-    return "absent" if value is _ABSENT else orjson.dumps(value).decode()
+    return ABSENT if value is _ABSENT else orjson.dumps(value).decode()
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text, cut where it is long."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
 from rules.fold import Output, Record
 from rules.route import ROUTE_HEADER
+from streams.differences import ABSENT, differences, shortened
 from streams.replay.compare import Verdict
-
-ABSENT: Final = "absent"
-_LONGEST: Final = 200
 
 
 class FieldDifference(NamedTuple):
@@ -83,39 +80,9 @@ def _between_bytes(name: str, recorded: bytes | None, replayed: bytes | None) ->
     except ValueError:
         return [FieldDifference(name, _text(recorded), _text(replayed))]
     # A value's fields are named as they are in JSON, without a word for the value itself.
-    inside = list(_between(name if name != "value" else "", *trees))
+    within = differences(*trees, "" if name == "value" else name)
+    inside = [FieldDifference(each.path or "value", each.one, each.other) for each in within]
     return inside or [FieldDifference(f"{name} (the same JSON)", _text(recorded), _text(replayed))]
-
-
-def _between(path: str, recorded: object, replayed: object) -> Iterator[FieldDifference]:
-    if isinstance(recorded, dict) and isinstance(replayed, dict):
-        ours, theirs = cast("dict[str, Any]", recorded), cast("dict[str, Any]", replayed)
-        for name in dict.fromkeys([*ours, *theirs]):
-            inner = f"{path}.{name}" if path else name
-            yield from _between(inner, ours.get(name, _Absent), theirs.get(name, _Absent))
-    elif isinstance(recorded, list) and isinstance(replayed, list):
-        pairs = zip_longest(cast("Sequence[Any]", recorded), cast("Sequence[Any]", replayed), fillvalue=_Absent)
-        for number, (one, other) in enumerate(pairs):
-            yield from _between(f"{path}[{number}]", one, other)
-    else:
-        yield from _between_leaves(path or "value", cast(object, recorded), replayed)
-
-
-def _between_leaves(path: str, recorded: object, replayed: object) -> Iterator[FieldDifference]:
-    if _dumped(recorded) != _dumped(replayed):
-        yield FieldDifference(path, _json(recorded), _json(replayed))
-
-
-class _Absent:
-    """Stands for a field that is not there."""
-
-
-def _dumped(value: object) -> str:
-    return ABSENT if value is _Absent else orjson.dumps(value).decode()
-
-
-def _json(value: object) -> str:
-    return _short(_dumped(value))
 
 
 def _header(header: tuple[str, bytes] | None) -> str:
@@ -123,8 +90,4 @@ def _header(header: tuple[str, bytes] | None) -> str:
 
 
 def _text(raw: bytes | None) -> str:
-    return ABSENT if raw is None else _short(raw.decode(errors="backslashreplace"))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return ABSENT if raw is None else shortened(raw.decode(errors="backslashreplace"))
