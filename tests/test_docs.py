@@ -33,8 +33,10 @@ from streams.metrics import WorkerMetrics
 from streams.pytest_plugin.tools import Backtest
 from streams.settings import KafkaSettings, Settings
 from streams.topics import SPECS
+from streams.tune import report as tune_report
 from tests.memory import MemoryLine
 from tests.streams.backtest.story import record_story
+from tests.streams.tune.story import record_attacks
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 README: Final = PROJECT / "README.md"
@@ -43,6 +45,7 @@ OPERATING: Final = PROJECT / "docs" / "operating.md"
 BACKTEST: Final = PROJECT / "docs" / "backtest.md"
 TESTING: Final = PROJECT / "docs" / "testing-rules.md"
 RULES_REPOSITORY: Final = PROJECT / "examples" / "rules-repository"
+TUNE: Final = PROJECT / "docs" / "tune.md"
 ARCHITECTURE: Final = PROJECT / "docs" / "architecture.md"
 PAGES: Final = (README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").rglob("*.md")))
 # The name of the file whose messages the pages show.
@@ -343,6 +346,28 @@ def test_all_of_the_plugin_is_described() -> None:
     keywords = set(inspect.signature(Backtest.__call__).parameters) - {"self"}
     assert len(fixtures) == 4
     assert not (fixtures | keywords | {"stopbank_rules", "--update-golden", "compiles"}) - words_in_code(TESTING)
+
+
+# -- tuning -----------------------------------------------------------------------------------------
+
+
+def test_the_sweep_shown_is_the_one_that_its_rules_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rules,) = [block.text for block in RULESETS if block.page == TUNE]
+    shown = next(block.text for block in BLOCKS if block.page == TUNE and block.language == "text")
+    asked = re.findall(r"`(--maturity .*?)`", TUNE.read_text(encoding="utf-8"))[0].split()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("rules.yaml").write_text(rules, encoding="utf-8")
+    record_attacks(Path("recordings/spring"))
+    told = CliRunner().invoke(app, ["tune", "recordings/spring", "--rules", "rules.yaml", *asked]).stdout
+    assert told.split() == shown.split()
+
+
+def test_every_figure_of_a_sweep_is_described() -> None:
+    parts = [part for part in vars(tune_report).values() if isinstance(part, type) and issubclass(part, BaseModel)]
+    names = {name for part in parts if part.__module__ == tune_report.__name__ for name in part.model_fields}
+    assert len(names) > 40
+    assert not names - words_in_code(TUNE)
 
 
 # -- links ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ features do not depend on how earlier purchases were decided.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -98,9 +99,14 @@ class ColumnarSweep:
         self._open = True
         blocks = {money: features.take(table) for money, features in self._features.items()}
         judges: dict[tuple[object, ...], Judge] = {}
+        to_come = Counter(run.alike for run in self._runs)
         for run in self._runs:
             block = blocks[run.money]
             yield run.take(block, judges.setdefault(run.alike, run.judge(block)))
+            to_come[run.alike] -= 1
+            if not to_come[run.alike]:
+                # What only these have in common is not kept for others: with many windows that is a lot.
+                del judges[run.alike]
         self._open = False
 
 

@@ -99,16 +99,16 @@ def bars(
         for each in series
     ]
     a_label_px = (_STACKED_BAR_PX if stacked else len(series) * _BAR_PX) + _GROUP_GAP_PX
-    layout = _layout(height_px=_FRAME_PX + len(labels) * a_label_px)
+    layout = base_layout(height_px=_FRAME_PX + len(labels) * a_label_px)
     layout |= {
         "barmode": "stack" if stacked else "group",
         "bargap": _GROUP_GAP_PX / a_label_px,
         # A part of a stacked bar that its text does not fit in is told by the table alone.
         "uniformtext": {"minsize": 10, "mode": "hide" if stacked else "show"},
-        "xaxis": _value_axis("number", _largest(series, stacked=stacked), room=0.04 if stacked else _text_room(series)),
+        "xaxis": value_axis("number", _largest(series, stacked=stacked), room=0.04 if stacked else _text_room(series)),
         "yaxis": {
             "tickvals": places,
-            "ticktext": [plain(_cut(label)) for label in labels],
+            "ticktext": [plain(cut(label)) for label in labels],
             "range": [len(labels) - 0.5, -0.5],
             "automargin": True,
             "fixedrange": True,
@@ -118,7 +118,7 @@ def bars(
             "tickcolor": "rgba(0,0,0,0)",
         },
     }
-    return Chart(name, title, _figure(traces, layout))
+    return Chart(name, title, figure_of(traces, layout))
 
 
 def lines(name: str, title: str, labels: Sequence[str], series: Sequence[Series], *, unit: Unit = "number") -> Chart:
@@ -137,7 +137,7 @@ def lines(name: str, title: str, labels: Sequence[str], series: Sequence[Series]
         )
         for each in series
     ]
-    layout = _layout(height_px=_LINES_PX)
+    layout = base_layout(height_px=_LINES_PX)
     # The last label reaches beyond its place on the axis.
     layout["margin"]["r"] = 34
     layout |= {
@@ -151,9 +151,9 @@ def lines(name: str, title: str, labels: Sequence[str], series: Sequence[Series]
             "showgrid": False,
             "zeroline": False,
         },
-        "yaxis": {**_value_axis(unit, _largest(series, stacked=False), room=0.1), "automargin": True},
+        "yaxis": {**value_axis(unit, _largest(series, stacked=False), room=0.1), "automargin": True},
     }
-    return Chart(name, title, _figure(traces, layout))
+    return Chart(name, title, figure_of(traces, layout))
 
 
 def plain(text: str) -> str:
@@ -166,7 +166,8 @@ def _hovers(labels: Sequence[str], series: Series) -> list[str]:
     return [f"{plain(label)}<br>{plain(series.name)}: {plain(text)}" for label, text in told]
 
 
-def _cut(label: str) -> str:
+def cut(label: str) -> str:
+    """As much of a label as an axis has room for."""
     return label if len(label) <= _LABEL_CHARS else label[: _LABEL_CHARS - 1] + "…"
 
 
@@ -195,7 +196,7 @@ def _text_room(series: Sequence[Series]) -> float:
     return 0.1 + 0.032 * max((len(text) for each in series for text in each.texts), default=0)
 
 
-def _value_axis(unit: Unit, largest: float, *, room: float) -> dict[str, Any]:
+def value_axis(unit: Unit, largest: float, *, room: float) -> dict[str, Any]:
     """An axis from 0, with `room` for the part of the largest value that is kept free beyond it."""
     if unit == "share":
         tick_format = ".0%" if largest > _COARSE_SHARE else ".2~%"
@@ -213,7 +214,8 @@ def _value_axis(unit: Unit, largest: float, *, room: float) -> dict[str, Any]:
     }
 
 
-def _layout(*, height_px: int) -> dict[str, Any]:
+def base_layout(*, height_px: int) -> dict[str, Any]:
+    """What all charts have in common."""
     return {
         "template": "none",
         "height": height_px,
@@ -239,6 +241,7 @@ def _layout(*, height_px: int) -> dict[str, Any]:
     }
 
 
-def _figure(traces: Sequence[Any], layout: Mapping[str, Any]) -> dict[str, Any]:
+def figure_of(traces: Sequence[Any], layout: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure as JSON holds it."""
     figure: Any = go.Figure(data=list(traces), layout=dict(layout))
     return figure.to_plotly_json()

@@ -59,7 +59,7 @@ def report_of(counted: Counted, new: Party, old: Party | None) -> BacktestReport
     plan = new.ruleset.plan
     labels = _labels(counted, total, has_old=old is not None) if has_labels else None
     return BacktestReport(
-        recording=_recorded(counted, plan.time_zone),
+        recording=recorded_of(counted.recording, counted.counts, counted.bad_labels, plan.time_zone),
         currency=plan.currency,
         time_zone=plan.time_zone,
         compared=total.count(),
@@ -75,8 +75,8 @@ def report_of(counted: Counted, new: Party, old: Party | None) -> BacktestReport
     )
 
 
-def _recorded(counted: Counted, time_zone: str) -> Recorded:
-    counts = counted.counts
+def recorded_of(name: str, counts: TimelineCounts, bad_labels: int, time_zone: str) -> Recorded:
+    """What a pass met; weeks are those of a time zone."""
     first_ms, last_ms = (counts.first_ms, counts.last_ms) if counts.purchases else (None, None)
     weeks = 0
     if first_ms is not None and last_ms is not None:
@@ -85,7 +85,7 @@ def _recorded(counted: Counted, time_zone: str) -> Recorded:
         # Clocks may have changed in between.
         weeks = round((begins[1] - begins[0]) / _WEEK_MS) + 1
     return Recorded(
-        name=counted.recording,
+        name=name,
         purchases=counts.purchases,
         repeats=counts.repeats,
         conflicts=counts.conflicts,
@@ -93,7 +93,7 @@ def _recorded(counted: Counted, time_zone: str) -> Recorded:
         future=counts.future,
         oversized=counts.oversized,
         bad_account_records=counts.bad_account_records,
-        bad_labels=counted.bad_labels,
+        bad_labels=bad_labels,
         labels=counts.labels,
         first_ms=first_ms,
         last_ms=last_ms,

@@ -73,7 +73,7 @@ def run_backtest(
         done += len(block.values)
         note(done)
     if timeline.counts.unknown_labels:
-        raise LabelFileError(_unknown_labels(timeline.counts))
+        raise LabelFileError(unknown_labels(timeline.counts))
     if timeline.counts.purchases and not backtest.compared:
         raise RecordingError(_nothing_compared(recording, parties, timeline.counts.purchases))
     counted = Counted(
@@ -135,7 +135,8 @@ def _asks_fraud(party: Party) -> bool:
     return bool(plan.fraud_desk or plan.fraud_stations)
 
 
-def _unknown_labels(counts: TimelineCounts) -> str:
+def unknown_labels(counts: TimelineCounts) -> str:
+    """What is wrong where a file has labels of transactions that were not recorded."""
     more = f", and {counts.unknown_labels - 1} more" if counts.unknown_labels > 1 else ""
     return f"{counts.first_unknown_label} is no transaction of the recording{more}: leave out what was not recorded"
 

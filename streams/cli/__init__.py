@@ -23,6 +23,7 @@ from streams.cli import (
     settings,
     tail,
     topics,
+    tune,
     worker,
 )
 from streams.cli.running import EXIT_UNDONE, os_error_in_words
@@ -33,6 +34,7 @@ from streams.rulesets import RulesetsError
 from streams.settings import SettingsError
 from streams.simulate import InvalidRecording
 from streams.topics import TopicsError
+from streams.tune.errors import TuneError
 from streams.unreachable import BrokerUnreachableError
 
 __all__ = ["app", "main"]
@@ -49,6 +51,7 @@ _PLAIN_ERRORS = (
     SettingsError,
     TopicMissingError,
     TopicsError,
+    TuneError,
 )
 
 app = typer.Typer(
@@ -79,11 +82,15 @@ and what new rules would have decided, from a recording:
     stopbank record recordings/march
     stopbank backtest recordings/march --rules new.yaml
 
+and which values of their parameters would have done best:
+
+    stopbank tune recordings/march --rules new.yaml --max-flag-rate 0.02
+
 `stopbank doctor` says what is missing, `stopbank settings` what the environment may set, and every command
 has its own `--help`.
 
-Exit codes: 0 done; 1 done, and something is wrong (`doctor`, `rules check`); 2 not done, for the reason told;
-130 ended by Ctrl-C.
+Exit codes: 0 done; 1 done, and something is wrong (`doctor`, `rules check`) or out of reach (`tune`);
+2 not done, for the reason told; 130 ended by Ctrl-C.
 """,
 )
 app.command("demo")(demo.demo)
@@ -97,6 +104,7 @@ app.command("record")(record.record)
 app.add_typer(recording.app, name="recording")
 app.command("replay")(replay.replay)
 app.command("backtest")(backtest.backtest)
+app.command("tune")(tune.tune)
 app.command("schema")(schema.schema)
 app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,7 +21,7 @@ from streams.backtest.report import BacktestReport
 from streams.backtest.run import BacktestOptions, run_backtest
 from streams.backtest.terminal import summary
 from streams.cli.progress import progress_bar
-from streams.cli.running import EXIT_INTERRUPTED, read_text
+from streams.cli.running import interruptible, read_text
 from streams.recording.reader import Recording
 from streams.topics import PURCHASES
 from streams.whole_file import write_whole
@@ -68,27 +69,31 @@ def backtest(
         stopbank backtest recordings/march --rules new.yaml --html march.html
         stopbank backtest recordings/march --rules new.yaml --json | jq .matrix
     """
-    options = BacktestOptions(_maturity_ms(maturity), unlabelled.value, flips)
-    _verify_writable(html)
+    options = BacktestOptions(maturity_ms(maturity), unlabelled.value, flips)
+    verify_writable(html, "--html")
     new = Contender(_compiled(rules), str(rules))
     old = Contender(_compiled(against), str(against)) if against is not None else None
-    try:
-        report = _run(Recording.open(recording), new, old, labels, options)
+    with interruptible() as verify:
+        report = _run(Recording.open(recording), new, old, labels, options, verify)
+        verify()
         if html is not None:
             write_whole(html, render_page(report))
         _show(report, as_json=as_json)
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _run(
-    recording: Recording, new: Contender, old: Contender | None, labels: Path | None, options: BacktestOptions
+    recording: Recording,
+    new: Contender,
+    old: Contender | None,
+    labels: Path | None,
+    options: BacktestOptions,
+    verify: Callable[[], None],
 ) -> BacktestReport:
     in_force = in_force_last(recording) if old is None else None
     if in_force is not None:
         old = Contender(in_force, None)
     table = LabelTable.read(recording, labels)
-    with progress_bar("deciding", recording.manifest.rows(PURCHASES)) as note:
+    with progress_bar("deciding", recording.manifest.rows(PURCHASES), verify) as note:
         return run_backtest(recording, new, old, table, options, note)
 
 
@@ -100,21 +105,22 @@ def _show(report: BacktestReport, *, as_json: bool) -> None:
     console.print(summary(report), width=min(console.width, _WIDTH))
 
 
-def _verify_writable(file: Path | None) -> None:
+def verify_writable(file: Path | None, option: str) -> None:
     """Say at once, and not at the end, that a file can't be written."""
     if file is None:
         return
     if file.is_dir():
-        raise typer.BadParameter(f"{file} is a directory: name a file", param_hint="--html")
+        raise typer.BadParameter(f"{file} is a directory: name a file", param_hint=option)
     if not file.parent.is_dir():
-        raise typer.BadParameter(f"{file.parent} is no directory: create it first", param_hint="--html")
+        raise typer.BadParameter(f"{file.parent} is no directory: create it first", param_hint=option)
 
 
 def _compiled(file: Path) -> CompiledRuleset:
     return compile_ruleset(read_text(file), str(file))
 
 
-def _maturity_ms(text: str) -> int:
+def maturity_ms(text: str) -> int:
+    """The milliseconds of a duration that was given as --maturity."""
     if not _DURATION.fullmatch(text):
         raise typer.BadParameter(f"{text!r} is no duration like 60d or 12h", param_hint="--maturity")
     return duration_ms(text)

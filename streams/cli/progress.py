@@ -18,10 +18,18 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Generator[Callable[[int], None], None, None]:
-    """A bar on stderr, if that is a terminal; what it gives is to be told how much is done."""
+def progress_bar(what: str, total: int, verify: Callable[[], None]) -> Generator[Callable[[int], None], None, None]:
+    """A bar on stderr, if that is a terminal; what it gives is to be told how much is done.
+
+    `verify` is called each time before: it may raise what is to end the work.
+    """
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+
+        def note(done: int) -> None:
+            verify()
+            bar.update(task, completed=done)
+
+        yield note

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import signal
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 import typer
@@ -24,10 +27,41 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def read_text(file: Path) -> str:
-    """The text of a file; one that can't be read ends the command with exit code 2."""
+@contextmanager
+def interruptible() -> Generator[Callable[[], None], None, None]:
+    """Ctrl-C ends what is done inside, with exit code 130.
+
+    What it gives raises KeyboardInterrupt if Ctrl-C was pressed before: to be asked on the way, and before anything is
+    written. Where records are validated an interrupt is taken for a fault of the record, and the work goes on.
+    """
+    pressed = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def verify() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        return file.read_text(encoding="utf-8")
+        yield verify
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def read_text(file: Path, newline: str | None = None) -> str:
+    """The text of a file; one that can't be read ends the command with exit code 2.
+
+    Ends of lines become line feeds, unless `newline` is "": then they stay as they are.
+    """
+    try:
+        with file.open(encoding="utf-8", newline=newline) as opened:
+            return opened.read()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         said = f"line {line} is not UTF-8: save it in that encoding"

@@ -182,7 +182,7 @@ def test_an_old_ruleset_that_does_not_compile_is_named(run: Run, tmp_path: Path)
 
 def test_ctrl_c_ends_it_in_order(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def interrupted(what: str, total: int) -> Generator[Callable[[int], None], None, None]:
+    def interrupted(what: str, total: int, verify: Callable[[], None]) -> Generator[Callable[[int], None], None, None]:
         def note(done: int) -> None:
             raise KeyboardInterrupt
 

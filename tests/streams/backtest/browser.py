@@ -28,7 +28,8 @@ frame.onload = () => setTimeout(() => {{
     scroll_px: root.scrollWidth,
     charts: page.querySelectorAll(".chart").length,
     drawn: [...page.querySelectorAll(".chart")].filter(
-      (chart) => chart.querySelector("svg.main-svg .trace") && chart.getBoundingClientRect().height > 100).length,
+      (chart) => chart.querySelector("svg.main-svg :is(.trace, .hm)")
+        && chart.getBoundingClientRect().height > 100).length,
     out: out.map((one) => one.outerHTML.slice(0, 120)),
     fetched: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name),
   }});
