@@ -37,19 +37,14 @@ class CrowdedEntities:
     def __len__(self) -> int:
         return len(self._logs)
 
-    @property
-    def asks_fraud(self) -> bool:
-        """Whether a feature counts what labels say is fraud."""
-        return self._logs.asks_fraud
-
     def take(self, grouped: Grouped, crowded: Ints, clock: PeriodClock) -> Patch:
-        """Measure a block's crowded entities. `crowded` are positions from which on one has too many rows in reach."""
+        """Measure a block's crowded entities. `crowded` are positions with too many rows in reach."""
         rows = grouped.rows
         on_log = np.concatenate([self._on_log, np.zeros(rows.new, np.bool_)])
         before = set(np.unique(grouped.first[on_log[grouped.order]]).tolist())
         begins = dict.fromkeys(before, rows.begin)
         for position in crowded.tolist():
-            begins.setdefault(int(grouped.first[position]), max(rows.begin, int(grouped.order[position])))
+            begins.setdefault(int(grouped.first[position]), int(grouped.order[position]))
         measured: dict[int, list[int | None]] = {}
         for first, begin in begins.items():
             of_entity = grouped.order[first : int(np.searchsorted(grouped.first, np.int64(first), "right"))]
@@ -71,8 +66,6 @@ class CrowdedEntities:
         """Enter what happened to one entity, and measure its rows from `begin` on."""
         key = self._logs.key(rows.purchase(int(of_entity[0])))
         assert key is not None, "what is grouped has an entity"
-        if fresh:
-            self._logs.renew(key)
         for row, now_ms in happenings(rows, of_entity, fresh=fresh, labels=self._logs.asks_fraud):
             subject = subject_of(rows, row)
             if now_ms is not None:

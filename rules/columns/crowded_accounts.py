@@ -42,7 +42,7 @@ class CrowdedAccounts:
             KeptLogs(keeping.entity, keeping.reach_ms, keeping.max_rows, entity.features)
             for keeping, entity in zip(self._keepings, plan.desk, strict=True)
         ]
-        self._asks_fraud = [logs.asks_fraud for logs in self._logs]
+        self._asks_fraud = any(logs.asks_fraud for logs in self._logs)
         slots = {name: slot for slot, name in enumerate(plan.feature_names)}
         self._slots = [[slots[feature.name] for feature in logs.features] for logs in self._logs]
         # Of the rows of the last block: which were blocked, and which are of accounts that were decided here.
@@ -61,11 +61,9 @@ class CrowdedAccounts:
         codes = rows.codes[_ACCOUNT]
         before = set(np.unique(codes[: rows.begin][_carried(self._on_log, rows.begin)]).tolist())
         begins = dict.fromkeys(before, rows.begin)
-        for keeping, asks_fraud in zip(self._keepings, self._asks_fraud, strict=True):
-            order = block.grouped(keeping.entity).order
-            for row in order[block.crowded(keeping, fraud=asks_fraud)].tolist():
-                account = int(codes[row])
-                begins[account] = max(rows.begin, min(row, begins.get(account, row)))
+        for keeping in self._keepings:
+            for row in block.grouped(keeping.entity).order[block.crowded(keeping)].tolist():
+                begins[int(codes[row])] = min(row, begins.get(int(codes[row]), row))
         return [
             CrowdedAccount(np.flatnonzero(codes == account), begin, account not in before)
             for account, begin in begins.items()
@@ -98,14 +96,10 @@ class CrowdedAccounts:
                 logs.forget(int(rows.time_ms[-1]))
 
     def _play(self, block: Block, account: CrowdedAccount, columns: Sequence[FeatureColumn], hits: Bools) -> None:
-        rows, renewed = block.rows, set[str]()
-        for row, now_ms in happenings(rows, account.rows, fresh=account.fresh, labels=any(self._asks_fraud)):
+        rows = block.rows
+        for row, now_ms in happenings(rows, account.rows, fresh=account.fresh, labels=self._asks_fraud):
             subject = subject_of(rows, row)
             keyed = [(logs, logs.key(subject.purchase)) for logs in self._logs]
-            for logs, key in keyed:
-                if account.fresh and key is not None and key not in renewed:
-                    renewed.add(key)
-                    logs.renew(key)
             if now_ms is None:
                 if row >= account.begin:
                     self._blocked[row] = self._decide(block, row, subject, columns, hits)

@@ -12,7 +12,7 @@ from rules.calendar import period_clock
 from rules.columns.aggregates import first_seen_ms, over_windows, since_last
 from rules.columns.amounts import converted
 from rules.columns.crowded import CrowdedEntities, Patch
-from rules.columns.fraud import crowded_with_fraud, over_fraud
+from rules.columns.fraud import over_fraud
 from rules.columns.grouped import Grouped
 from rules.columns.local_time import local_ms, period_starts_ms
 from rules.columns.rows import Rows, no_rows
@@ -145,18 +145,16 @@ class Block:
         values[places] = measured
         return FeatureColumn(values, known)
 
-    def crowded(self, keeping: Keeping, *, fraud: bool) -> Ints:
-        """The positions from which on logs may have to merge rows, so that columns can't measure the entity.
+    def crowded(self, keeping: Keeping) -> Ints:
+        """The asked positions at which more rows are in reach than a log keeps, so that it may merge some.
 
-        Those are the asked ones at which more rows are in reach than a log keeps; with `fraud` also where an
-        entity begins that may have too many of which labels are known.
+        What is fraud is among them, and so are what was approved and what was blocked: no log is full before.
         """
         grouped = self.grouped(keeping.entity)
         if grouped.largest <= keeping.max_rows:
             return np.zeros(0, np.int64)
         starts = self.starts(keeping.entity, Trailing(keeping.reach_ms), keeping.time_zone)
-        full = grouped.asked[grouped.asked - starts >= keeping.max_rows]
-        return np.concatenate([crowded_with_fraud(grouped, keeping.max_rows), full]) if fraud else full
+        return grouped.asked[grouped.asked - starts >= keeping.max_rows]
 
 
 class ColumnarFeatures:
@@ -199,7 +197,7 @@ class ColumnarFeatures:
         for keeping, earlier_ms in self._first_seen_ms.items():
             block.first_seen_ms[keeping] = self._seen(block, keeping, earlier_ms)
         for keeping, entities in self._crowded.items():
-            crowded = block.crowded(keeping, fraud=entities.asks_fraud)
+            crowded = block.crowded(keeping)
             if len(crowded) or len(entities):
                 clock = period_clock(keeping.time_zone)
                 block.patches[keeping] = entities.take(block.grouped(keeping.entity), crowded, clock)

@@ -34,14 +34,6 @@ class Spans(NamedTuple):
         return Spans(self.fraud[chosen], self.begin[chosen], self.end[chosen])
 
 
-def crowded_with_fraud(grouped: Grouped, max_rows: int) -> Ints:
-    """The positions at which entities begin that have more fraud than a log keeps rows of, known by the last row."""
-    rows = grouped.rows
-    known = rows.fraud_known_ms[grouped.order] <= (rows.time_ms[-1] if len(rows) else 0)
-    frauds = np.bincount(grouped.first[known], minlength=len(grouped))
-    return np.flatnonzero(frauds > max_rows)
-
-
 def over_fraud(aggregate: Aggregate, grouped: Grouped, starts: Ints, field: str | None) -> tuple[Ints, Bools]:
     """The values of a windowed aggregate at the asked positions, in their order, and where they are known."""
     spans = _spans(grouped, starts)

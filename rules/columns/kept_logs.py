@@ -73,10 +73,6 @@ class KeptLogs:
         """The entity of a purchase, None where it has none."""
         return entity_key(self._plan.entity, purchase)
 
-    def renew(self, key: str) -> None:
-        """Begin an entity's logs anew."""
-        self._books[key] = EntityBooks()
-
     def measure(self, key: str, subject: Subject, clock: PeriodClock) -> list[int | None]:
         """The values of the features for a purchase that is not entered yet."""
         books = self._of(key)
@@ -108,6 +104,9 @@ class KeptLogs:
         """Forget the entities of which nothing is in reach any more."""
         until_ms = now_ms - self._reach_ms
         self._books = {key: books for key, books in self._books.items() if _newest_ms(books) > until_ms}
+        for books in self._books.values():
+            for _, kept in books.kept():
+                kept.settle()
 
     def _of(self, key: str) -> EntityBooks:
         books = self._books.get(key)

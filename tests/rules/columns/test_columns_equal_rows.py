@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from models.purchase import Purchase
 from rules.columns.evaluate import columnar_obstacle
+from rules.columns.table import NEVER_MS
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from rules.plan import ENTITY_FIELDS
-from tests.rules.columns.streams import labels, stream, tables, verify_equal
+from tests.rules.columns.streams import START_MS, labels, purchase, stream, tables, verify_equal
 from tests.rules.language.generated import CONDITIONS, LISTS
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -74,22 +75,7 @@ def test_generated_rulesets_come_to_the_same(rules: str, seed: int, size: int, p
     assert columnar_obstacle(ruleset.plan) is None
     purchases = stream(rng, size, ["CNY", "CNY", "USD", "EUR"], pauses=pauses)
     cuts = tables(rng, size)
-    verify_equal(ruleset, purchases, known_of(rng, ruleset, purchases, cuts), cuts)
-
-
-def known_of(rng: random.Random, ruleset: CompiledRuleset, purchases: list[Purchase], cuts: list[slice]) -> list[int]:
-    """When purchases become known as fraud.
-
-    Columns know of a label when the purchase's table comes. So a label that is as early as its purchase is not for
-    one whose moment is cut in two; and none is early where a log of fraud may be full, as that may merge at labels.
-    """
-    known_ms, begun = labels(rng, purchases), {cut.start for cut in cuts}
-    cut_ms = {p.event_time for row, p in enumerate(purchases) if row in begun}
-    full = ruleset.plan.max_rows <= len(purchases)
-    return [
-        max(known, p.event_time + (p.event_time in cut_ms)) if full or p.event_time in cut_ms else known
-        for known, p in zip(known_ms, purchases, strict=True)
-    ]
+    verify_equal(ruleset, purchases, labels(rng, purchases), cuts)
 
 
 @lru_cache(maxsize=64)
@@ -135,4 +121,61 @@ def test_every_feature_is_measured_the_same(
     rng, ruleset = random.Random(seed), all_features(entity, zone, lateness, max_rows, then)
     purchases = stream(rng, size, ["CNY", "CNY", "USD", "EUR"], pauses=pauses)
     cuts = tables(rng, size)
-    verify_equal(ruleset, purchases, known_of(rng, ruleset, purchases, cuts), cuts)
+    verify_equal(ruleset, purchases, labels(rng, purchases), cuts)
+
+
+CROWD_RULES = """
+ruleset: crowds
+time_zone: UTC
+allowed_lateness: {lateness}
+max_rows: 32
+rules:
+"""
+
+
+@lru_cache(maxsize=16)
+def crowd_rules(lateness: str, window: str, then: str) -> CompiledRuleset:
+    """Rules over windows that reach as far back as logs are kept, or nearly, on several entities of a purchase."""
+    calls = [
+        f"{call.format(entity, each)}"
+        for entity in ("account_id", "merchant_id", "(account_id, merchant_id)", "(device_id, ip)")
+        for each in (window, f"{window}, fraud")
+        for call in ("count({}, {})", "sum(amount, {}, {})", "max(amount, {}, {})", "distinct(mcc, {}, {})")
+    ]
+    lines = [CROWD_RULES.format(lateness=lateness)]
+    for number, call in enumerate(calls):
+        lines += [f"  - id: r-{number}", f"    when: {call} > {5 + number % 30}", "    then: flag"]
+    lines += ["  - id: allows", "    when: amount in [0.02, 5.00] or instalments == 60", "    then: allow"]
+    lines += ["  - id: stops", "    when: sum(amount, account_id, 1m) > 6.00 or amount == 0.03", f"    then: {then}"]
+    return compile_ruleset("\n".join(lines))
+
+
+def crowd(rng: random.Random, size: int, reach_ms: int) -> list[Purchase]:
+    """Purchases of which about as many as a log keeps are in reach at once, with bursts, and pauses to forget all."""
+    now_ms, made = START_MS, list[Purchase]()
+    share = rng.choice([30, 40, 70, 120])
+    for number in range(size):
+        pause_ms = reach_ms + rng.choice([-1, 0, 1, 9_000]) if rng.random() < 0.005 else 0
+        now_ms += pause_ms or rng.choice([0, 0, 1, 2, 3]) * reach_ms // (1.2 * share).__ceil__()
+        one = purchase(rng, number, now_ms, rng.choice(["a-1", "a-1", "a-1", "a-2"]), "CNY")
+        busy = {"merchant_id": "m-1", "device_id": "d-1", "ip": "203.0.113.7"} if rng.random() < 0.7 else {}
+        made.append(one.model_copy(update=busy))
+    return made
+
+
+@settings(parent=DRAWN, max_examples=80)
+@given(
+    lateness=st.sampled_from(["1s", "3m"]),
+    window=st.sampled_from(["2m", "10m"]),
+    then=st.sampled_from(["flag", "block"]),
+    seed=st.integers(0, 2**32),
+    frauds=st.sampled_from([0.0, 0.5, 0.95]),
+)
+def test_crowded_entities_merge_the_same(lateness: str, window: str, then: str, seed: int, frauds: float) -> None:
+    rng, ruleset = random.Random(seed), crowd_rules(lateness, window, then)
+    reach_ms = (int(window[:-1]) + {"1s": 0, "3m": 3}[lateness]) * 60_000
+    purchases = crowd(rng, 400, reach_ms)
+    cuts = [slice(begin, begin + 25) for begin in range(0, 400, 25)] if rng.random() < 0.5 else tables(rng, 400)
+    delays_ms = [-reach_ms, 0, 0, 1, 5_000, reach_ms // 2, reach_ms // 2, reach_ms]
+    known_ms = [p.event_time + rng.choice(delays_ms) if rng.random() < frauds else NEVER_MS for p in purchases]
+    verify_equal(ruleset, purchases, known_ms, cuts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -170,6 +171,8 @@ def test_local_time_is_that_of_the_clock(zone: str) -> None:
     clock = PeriodClock(zone)
     local = local_ms(clock, times_ms)
     said = [clock.local(int(time_ms)) for time_ms in times_ms]
+    offsets = [moment.utcoffset() for moment in said]
+    assert [timedelta(milliseconds=ms) for ms in (local - times_ms).tolist()] == offsets
     assert hours_of(local).tolist() == [moment.hour for moment in said]
     assert weekdays_of(local).tolist() == [moment.isoweekday() for moment in said]
     for period in Period:
