@@ -13,7 +13,8 @@ class PeriodClock:
     """Bounds of calendar periods in one time zone; it remembers the last one asked of each kind.
 
     A period begins at the first instant of its first local day: where clocks skip midnight, that is the
-    instant of the change; where they pass midnight twice, the first time.
+    instant of the change; where they pass midnight twice, the first time, and the hour between belongs to the
+    period that has begun.
     """
 
     def __init__(self, time_zone: str) -> None:
@@ -28,6 +29,9 @@ class PeriodClock:
         today = datetime.fromtimestamp(event_time_ms / 1000, self.zone).date()
         first, following = _days(period, today)
         bounds = (self._start_ms(first), self._start_ms(following))
+        if event_time_ms >= bounds[1]:
+            # The clock has gone back across midnight: what began stays begun.
+            bounds = (bounds[1], self._start_ms(_days(period, following)[1]))
         self._last[period] = bounds
         return bounds
 

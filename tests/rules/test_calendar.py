@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rules.calendar import period_clock
+from rules.calendar import PeriodClock, period_clock
 from rules.plan import Period
 from tests.oracle import local_date_start_ms
 
@@ -47,3 +47,15 @@ def test_a_period_begins_at_its_first_local_instant(zone: str, period: Period, a
 def test_a_day_has_as_many_hours_as_its_clock_shows(zone: str, day: str, hours: int) -> None:
     start_ms, end_ms = period_clock(zone).bounds_ms(Period.TODAY, ms(day))
     assert end_ms - start_ms == hours * 3_600_000
+
+
+@pytest.mark.parametrize("period", [Period.TODAY, Period.THIS_MONTH])
+def test_a_period_that_began_goes_on_where_the_clock_goes_back_across_midnight(period: Period) -> None:
+    # In St. John's clocks went from 00:01 on 1 November 2009 back to 23:01 on 31 October.
+    began_ms = ms("2009-11-01T02:30:00")
+    for order in ((0, 30), (30, 0)):
+        clock = PeriodClock("America/St_Johns")
+        found = {minutes: clock.bounds_ms(period, began_ms + minutes * 60_000) for minutes in order}
+        assert found[0] == found[30]
+        assert found[0][0] == began_ms
+    assert PeriodClock("America/St_Johns").bounds_ms(period, began_ms - 1)[1] == began_ms
