@@ -29,12 +29,12 @@ from bench.handbook_recording import record_handbook
 from bench.handbook_rules import DETECTION_RULES, VELOCITY_RULES, judge_rules, judge_rules_on_all_weeks
 from rules.columns.evaluate import ColumnarRuleset
 from rules.language.compile import CompiledRuleset, compile_ruleset
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender
-from streams.backtest.paths import WantedPath
+from streams.backtest.choose_path import WantedPath
+from streams.backtest.contender import Contender
 from streams.backtest.run import BacktestOptions, run_backtest
-from streams.backtest.timeline import Timeline
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
+from streams.timeline.timeline import Timeline
 from streams.tune.options import RuleText, TuneOptions
 from streams.tune.run import run_tune
 

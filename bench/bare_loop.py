@@ -20,6 +20,7 @@ from bench import least
 from models.decision import Action, Decision, encode_decision
 from models.purchase import decode_purchase
 from rules.calendar import period_clock
+from rules.decider import decision_of
 from rules.entity import entity_key, transaction_hash, value_hash
 from rules.language.compile import CompiledRuleset, Verdict, compile_ruleset
 from rules.language.facts import Facts
@@ -86,23 +87,7 @@ def _judged(ruleset: CompiledRuleset, subject: Subject, values: list[int | None]
         local = period_clock(plan.time_zone).local(purchase.event_time)
         never = [(None,) * len(feature.clearings) for feature in plan.features]
         verdict = ruleset.verdict(hits, Facts(purchase, subject.amount_minor, values, never, None, None, None, local))
-    return Decision(
-        purchase.transaction_id,
-        purchase.account_id,
-        verdict.action,
-        verdict.reasons,
-        verdict.shadow,
-        None,
-        [],
-        dict(zip(plan.feature_names, values, strict=True)),
-        ruleset.id,
-        ruleset.version,
-        purchase.amount,
-        purchase.currency,
-        purchase.event_time,
-        False,
-        [],
-    )
+    return decision_of(ruleset, purchase, values, verdict)
 
 
 def _enter(logs: EntityLogs, subject: Subject, *, declined: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -16,7 +16,8 @@ from rules.desk import DECISIONS
 from rules.language.cases import Case
 from rules.language.compile import CompiledRuleset
 from rules.language.parser import duration_text
-from rules.language.typed import All, Compare, Condition, Either, Negated, Type
+from rules.language.planning import comparisons_of
+from rules.language.typed import Type
 from rules.memory_line import MemoryLine
 from rules.router import ACCOUNTS, PURCHASES
 
@@ -100,20 +101,10 @@ def _observed(ruleset: CompiledRuleset, reason: Reason) -> str:
     if reason.feature is None:
         return reason.code
     index = next(number for number, rule in enumerate(ruleset.document.rules) if rule.id == reason.rule)
-    kinds = {each.left.text: each.left.type for each in _comparisons(ruleset.conditions[index])}
+    kinds = {each.left.text: each.left.type for each in comparisons_of(ruleset.conditions[index])}
     kind, currency = kinds.get(reason.feature), ruleset.document.currency
     observed, threshold = (_shown(value, kind, currency) for value in (reason.observed, reason.threshold))
     return f"{reason.code}: {reason.feature} is {observed}, threshold {threshold}"
-
-
-def _comparisons(condition: Condition) -> Iterator[Compare]:
-    if isinstance(condition, Compare):
-        yield condition
-    elif isinstance(condition, All | Either):
-        for operand in condition.operands:
-            yield from _comparisons(operand)
-    elif isinstance(condition, Negated):
-        yield from _comparisons(condition.operand)
 
 
 def _shown(value: float | str | None, kind: Type | None, currency: str) -> str:

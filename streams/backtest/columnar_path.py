@@ -14,11 +14,11 @@ from rules.language.compile import CompiledRuleset
 from rules.language.facts import Facts
 from streams.backtest.judged import Judged
 from streams.backtest.report import PathName
-from streams.backtest.timeline import Block
+from streams.timeline.timeline import Block
 
 
 class ColumnarPath:
-    """See `streams.backtest.path.RulesetPath`. Its reasons don't say when they clear."""
+    """See `streams.backtest.ruleset_path.RulesetPath`. Its reasons don't say when they clear."""
 
     def __init__(self, ruleset: CompiledRuleset) -> None:
         self._ruleset = ruleset

@@ -7,11 +7,11 @@ from typing import Final
 
 from models.decision import Decision
 from rules.language.compile import CompiledRuleset
-from streams.backtest.labels import LabelTable
 from streams.backtest.row_path import RowPath
 from streams.backtest.run import accounts_partition
-from streams.backtest.timeline import Timeline
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
+from streams.timeline.timeline import Timeline
 
 # A block's decisions are in memory at once.
 _BLOCK_ROWS: Final = 8_192

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from models.decision import Action
-from streams.backtest.accumulate import Tally
 from streams.backtest.judged import ACTIONS, CODE_OF
+from streams.backtest.maturity import Known
 from streams.backtest.report import Caught, Detection, Unlabelled
-from streams.backtest.verdicts import Known
+from streams.backtest.tallies import Tally
 
 
 def good_of(unlabelled_as: Unlabelled) -> tuple[Known, ...]:

@@ -8,13 +8,12 @@ from typing import Final
 from models.decision import Action
 from rules.calendar import period_clock
 from rules.plan import Period
-from streams.backtest.accumulate import Tally, WeekTallies
-from streams.backtest.accumulate_rules import RuleTally
+from streams.backtest.contender import Party
 from streams.backtest.detection import detection_of, good_of
 from streams.backtest.flips import FlipSample
 from streams.backtest.judged import ACTIONS, CODE_OF
+from streams.backtest.maturity import Known
 from streams.backtest.notes import notes_of
-from streams.backtest.party import Party
 from streams.backtest.report import (
     Acted,
     Acts,
@@ -29,8 +28,9 @@ from streams.backtest.report import (
     Week,
     WeekSide,
 )
-from streams.backtest.timeline import TimelineCounts
-from streams.backtest.verdicts import Known
+from streams.backtest.rule_tallies import RuleTally
+from streams.backtest.tallies import Tally, WeekTallies
+from streams.timeline.timeline import TimelineCounts
 
 _DAY_MS: Final = 86_400_000
 _WEEK_MS: Final = 7 * _DAY_MS

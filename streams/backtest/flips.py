@@ -14,10 +14,10 @@ from models.purchase import decode_purchase
 from rules.language.compile import CompiledRuleset
 from rules.language.planning import values_of
 from rules.language.typed import Measured
+from streams.backtest.contender import Party
 from streams.backtest.judged import ACTIONS
-from streams.backtest.party import Party
 from streams.backtest.report import Flip, Stamp, Verdict, Why
-from streams.backtest.timeline import Block
+from streams.timeline.timeline import Block
 
 _VERDICTS: Final[tuple[Verdict | None, ...]] = (None, "genuine", "fraud")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from models.decision import Action
-from streams.backtest.formats import Formats
 from streams.backtest.report import BacktestReport, Caught, Flips, Labels
-from streams.backtest.shell import Tile
 from streams.backtest.views import acted, sides
+from streams.pages.formats import Formats
+from streams.pages.shell import Tile
 
 
 def headline_tiles(report: BacktestReport, formats: Formats) -> list[Tile]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.backtest.party import Party
+from streams.backtest.contender import Party
 from streams.backtest.report import Labels
 
 

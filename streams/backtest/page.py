@@ -6,12 +6,12 @@ from typing import Final
 
 from models.decision import Action, Reason
 from models.money import format_minor
-from streams.backtest.formats import NONE, Formats
 from streams.backtest.headlines import headline_tiles, warnings
 from streams.backtest.report import BacktestReport, Flip, Stamp, Why
 from streams.backtest.report_charts import report_charts
-from streams.backtest.shell import render
 from streams.backtest.views import acted, judged_weeks, rule_rows, sides, unjudged, week_sides
+from streams.pages.formats import NONE, Formats
+from streams.pages.shell import render
 from streams.wording import reason_words
 
 # How each figure about fraud is called, the field of `Caught` that it is, and what it means.

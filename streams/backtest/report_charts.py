@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from models.decision import Action
-from streams.backtest.charts import FRAUD, GENUINE, NEW, OLD, UNKNOWN, Chart, Look, Series, Unit, bars, lines
-from streams.backtest.formats import Formats
 from streams.backtest.report import Acted, BacktestReport, Caught, Cell, RuleReport, Week, WeekSide
 from streams.backtest.views import RuleRows, SideName, acted, judged_weeks, rule_rows, sides, unjudged, week_sides
+from streams.pages.charts import FRAUD, GENUINE, NEW, OLD, UNKNOWN, Chart, Look, Series, Unit, bars, lines
+from streams.pages.formats import Formats
 
 _LOOKS = {"old": OLD, "new": NEW}
 _STOPS = (Action.FLAG, Action.BLOCK)

@@ -16,11 +16,11 @@ from rules.line import Line
 from rules.step import amount_in
 from streams.backtest.judged import CODE_OF, Judged
 from streams.backtest.report import PathName
-from streams.backtest.timeline import AccountEvent, Block
+from streams.timeline.timeline import AccountEvent, Block
 
 
 class RowPath:
-    """See `streams.backtest.path.RulesetPath`. The decisions of one block are kept."""
+    """See `streams.backtest.ruleset_path.RulesetPath`. The decisions of one block are kept."""
 
     def __init__(self, ruleset: CompiledRuleset, partition_of: Callable[[bytes], int]) -> None:
         self._ruleset = ruleset

@@ -10,23 +10,23 @@ from typing import Final
 import numpy as np
 
 from rules.columns.table import Bools
-from streams.backtest.accumulate import WeekTallies
-from streams.backtest.accumulate_rules import RuleTallies
-from streams.backtest.bare_labels import fraud_without_purchase
-from streams.backtest.ending import last_event_ms
+from streams.backtest.choose_path import WantedPath, choose_path
+from streams.backtest.contender import Contender, Party
 from streams.backtest.figures import Counted, report_of
 from streams.backtest.flips import FlipSample
-from streams.backtest.label_file import LabelFileError
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender, Party
-from streams.backtest.paths import WantedPath, choose_path
+from streams.backtest.maturity import known_of
 from streams.backtest.report import BacktestReport, Unlabelled
 from streams.backtest.row_path import RowPath
-from streams.backtest.timeline import BLOCK_ROWS, Block, Timeline, TimelineCounts
-from streams.backtest.verdicts import known_of
+from streams.backtest.rule_tallies import RuleTallies
+from streams.backtest.tallies import WeekTallies
 from streams.engine.partitioner import partition_for
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.timeline.bare_labels import fraud_without_purchase
+from streams.timeline.label_file import LabelFileError
+from streams.timeline.labels import LabelTable
+from streams.timeline.last_event import last_event_ms
+from streams.timeline.timeline import BLOCK_ROWS, Block, Timeline, TimelineCounts
 from streams.topics import ASSESSMENTS, PURCHASES
 
 DAY_MS: Final = 86_400_000

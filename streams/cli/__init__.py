@@ -8,7 +8,6 @@ import typer
 from aiokafka.errors import KafkaError
 
 from rules.language.diagnostics import RulesetError
-from streams.backtest.label_file import LabelFileError
 from streams.broker.broker import BrokerError
 from streams.cli import (
     backtest,
@@ -33,6 +32,7 @@ from streams.recording.errors import RecordingError
 from streams.rulesets import RulesetsError
 from streams.settings import SettingsError
 from streams.simulate import InvalidRecording
+from streams.timeline.label_file import LabelFileError
 from streams.topics import TopicsError
 from streams.tune.errors import TuneError
 from streams.unreachable import BrokerUnreachableError

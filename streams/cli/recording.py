@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +11,11 @@ import orjson
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.fields import EventTimeMs
-from streams.cli.running import EXIT_INTERRUPTED
+from streams.cli.progress import progress_bar, summed
+from streams.cli.running import interruptible
 from streams.recording.errors import RecordingError
 from streams.recording.importing import import_lines
 from streams.recording.info import RecordingInfo, describe
@@ -61,16 +59,9 @@ def verify(recording: Place) -> None:
             raise
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    with _progress("verifying") as told:
-        total = sum(entry.rows for entry in opened.manifest.segments)
-        done = 0
-
-        def note(rows: int) -> None:
-            nonlocal done
-            done += rows
-            told(done, total)
-
-        verdict = verify_recording(opened, note)
+    rows = sum(entry.rows for entry in opened.manifest.segments)
+    with interruptible() as on_the_way, progress_bar("verifying", rows, on_the_way) as note:
+        verdict = verify_recording(opened, summed(note))
     for stray in verdict.strays:
         typer.echo(f"{recording}/{stray}: no part of the recording")
     for damage in verdict.damages:
@@ -90,7 +81,7 @@ def info(recording: Place, as_json: Annotated[bool, typer.Option("--json", help=
 
     stopbank recording info recordings/october --json | jq .versions
     """
-    with _interruptible():
+    with interruptible():
         described = describe(Recording.open(recording))
     if as_json:
         slice_of = described.slice_of.model_dump() if described.slice_of is not None else None
@@ -130,8 +121,8 @@ def slice_(
         raise typer.BadParameter("say what to cut by: --from, --until, --account or --entity")
     if by.from_ms is not None and by.until_ms is not None and by.from_ms >= by.until_ms:
         raise typer.BadParameter("--until is not after --from")
-    with _progress("cutting") as told:
-        manifest = cut(Recording.open(recording), destination, by, told)
+    with interruptible() as on_the_way, progress_bar("cutting", verify=on_the_way) as note:
+        manifest = cut(Recording.open(recording), destination, by, note)
     typer.echo(_written(manifest, destination))
 
 
@@ -149,8 +140,8 @@ def import_(
         stopbank recording import purchases.jsonl.gz labels.jsonl recordings/history
     """
     settings = read_settings()
-    with _progress("importing") as told:
-        manifest = import_lines(files, destination, settings, partitions, lambda lines: told(lines, None))
+    with interruptible() as on_the_way, progress_bar("importing", verify=on_the_way) as note:
+        manifest = import_lines(files, destination, settings, partitions, note)
     typer.echo(_written(manifest, destination))
 
 
@@ -169,37 +160,6 @@ def _moment_of(text: str | None, option: str) -> int | None:
         raise typer.BadParameter(
             f"{option} {text!r} is no time: write it as 2026-10-02T00:00:00Z, or in epoch milliseconds"
         ) from None
-
-
-@contextmanager
-def _interruptible() -> Generator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-@contextmanager
-def _progress(doing: str) -> Generator[Callable[[int, int | None], None]]:
-    """A bar for whoever waits at a terminal; gives what to tell it: how many records are done, of how many."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(doing),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("", total=None, rate="")
-
-    def tell(done: int, total: int | None) -> None:
-        bar.update(task, completed=done, total=total, rate=f"{bar.tasks[0].speed or 0:,.0f}/s")
-
-    with _interruptible(), bar:
-        yield tell
 
 
 def _show(described: RecordingInfo) -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streams.cli.running import EXIT_INTERRUPTED, run
+from streams.cli.writing import write_records
 from streams.produce import moved_to, produce_lines, read_lines
 from streams.settings import read_settings
 from streams.simulate import SimulationConfig, write_recording
@@ -62,29 +60,4 @@ def produce(
     settings, lines = read_settings(), list(read_lines(file))
     if shift_to_now:
         lines = moved_to(lines, int(datetime.now(UTC).timestamp() * 1000))
-    acknowledged = 0
-    bar = Progress(
-        TextColumn("writing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        # What is told at the end goes to a file, the bar to whoever waits.
-        console=Console(stderr=True),
-        transient=True,
-        disable=not Console(stderr=True).is_terminal,
-    )
-    task = bar.add_task("", total=len(lines))
-
-    def note(written: int) -> None:
-        nonlocal acknowledged
-        acknowledged = written
-        bar.update(task, completed=written)
-
-    try:
-        with bar:
-            run(produce_lines(settings, lines, rate, note))
-    except typer.Exit as end:
-        if end.exit_code == EXIT_INTERRUPTED:
-            typer.echo(f"stopbank: ended early, at least {acknowledged} of {len(lines)} records are written", err=True)
-        raise
-    typer.echo(f"wrote {len(lines)} records")
+    write_records(len(lines), lambda note: produce_lines(settings, lines, rate, note))

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from streams.cli.running import EXIT_INTERRUPTED, run
+from streams.cli.progress import progress_bar, summed
+from streams.cli.running import EXIT_INTERRUPTED
 from streams.cli.worker import spare_the_collector
+from streams.cli.writing import write_records
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
 from streams.replay.differences import Difference
@@ -56,9 +55,8 @@ def replay(
         raise typer.BadParameter("--speed and --shift-to-now go with --to-kafka")
     spare_the_collector()
     try:
-        with _bar("replaying") as bar:
-            task = bar.add_task("", total=rows_to_read(opened))
-            report = run_replay(opened, show, lambda records: bar.advance(task, records))
+        with progress_bar("replaying", rows_to_read(opened)) as note:
+            report = run_replay(opened, show, summed(note))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
@@ -89,22 +87,7 @@ def _feed(recording: Recording, speed: float | None, *, shift_to_now: bool) -> N
     shift_ms = _shift_ms(recording) if shift_to_now else 0
     source = Feed(recording, speed, shift_ms)
     _say_of_times(settings.max_ahead_s, speed, shift_to_now=shift_to_now)
-    rows, acknowledged = source.rows, 0
-    with _bar("writing") as bar:
-        task = bar.add_task("", total=rows)
-
-        def note(written: int) -> None:
-            nonlocal acknowledged
-            acknowledged = written
-            bar.update(task, completed=written)
-
-        try:
-            run(feed(settings, source, note))
-        except typer.Exit as end:
-            if end.exit_code == EXIT_INTERRUPTED:
-                typer.echo(f"stopbank: ended early, at least {acknowledged} of {rows} records are written", err=True)
-            raise
-    typer.echo(f"wrote {rows} records")
+    write_records(source.rows, lambda note: feed(settings, source, note))
 
 
 def _shift_ms(recording: Recording) -> int:
@@ -127,29 +110,6 @@ def _say_of_times(max_ahead_s: int, speed: float | None, *, shift_to_now: bool) 
 
 
 # -- what is told -----------------------------------------------------------------------------------
-
-
-class _RateColumn(ProgressColumn):
-    """Records a second."""
-
-    def render(self, task: Task) -> Text:
-        """The rate, as far as it is known."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
-def _bar(what: str) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        # What is told at the end goes to a file, the bar to whoever waits.
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _tell(report: ReplayReport) -> None:

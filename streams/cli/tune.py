@@ -11,11 +11,21 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from streams.backtest.labels import LabelTable
-from streams.cli.backtest import UnlabelledAs, maturity_ms, verify_writable
 from streams.cli.progress import progress_bar
+from streams.cli.report_options import (
+    MOST_COLUMNS,
+    AsJson,
+    LabelFile,
+    Maturity,
+    Place,
+    Unlabelled,
+    UnlabelledAs,
+    maturity_ms,
+    verify_writable,
+)
 from streams.cli.running import interruptible, read_text
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from streams.tune.options import Limits, RuleText, TuneOptions
 from streams.tune.page import render_page
 from streams.tune.patch import name_in_patch
@@ -25,24 +35,16 @@ from streams.tune.terminal import patch_text, summary
 from streams.whole_file import write_whole
 
 _AMOUNT: Final = re.compile(r"[0-9][0-9_,]{0,20}(\.[0-9]{1,6})?")
-# A terminal that is wider gets no wider table.
-_WIDTH: Final = 100
 # Done, and nothing is within the budget.
 _EXIT_OVER_BUDGET: Final = 1
 
 
 def tune(
-    recording: Annotated[str, typer.Argument(help="A recording: a directory, or a URI.", show_default=False)],
+    recording: Place,
     rules: Annotated[Path, typer.Option(help="The rules (YAML), with values to `try`.", show_default=False)],
-    labels: Annotated[
-        Path | None, typer.Option(help="More labels, CSV or JSON lines, beside those that were recorded.")
-    ] = None,
-    maturity: Annotated[
-        str, typer.Option(help="Purchases younger than this at the recording's end count for no label: 60d, 12h.")
-    ] = "60d",
-    unlabelled: Annotated[
-        UnlabelledAs, typer.Option(help="What mature purchases without a label count as.")
-    ] = UnlabelledAs.LEFT_OUT,
+    labels: LabelFile = None,
+    maturity: Maturity = "60d",
+    unlabelled: Unlabelled = UnlabelledAs.LEFT_OUT,
     max_flag_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="The best flags at most this share of purchases: 0.02.")
     ] = None,
@@ -59,7 +61,7 @@ def tune(
     max_candidates: Annotated[int, typer.Option(min=1, help="The most candidates, alone and in pairs.")] = 5_000,
     patch: Annotated[Path | None, typer.Option(help="Where to write the patch that makes the rules the best.")] = None,
     html: Annotated[Path | None, typer.Option(help="Where to write the report as one page that stands alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find better values for the parameters of a rule file, on a recording with labels. Needs no broker.
 
@@ -98,7 +100,7 @@ def _show(report: TuneReport, rules: RuleText, patch: Path | None, *, as_json: b
         typer.echo(report.model_dump_json(indent=2))
         return
     console = Console(highlight=False)
-    console.print(summary(report), width=min(console.width, _WIDTH))
+    console.print(summary(report), width=min(console.width, MOST_COLUMNS))
     if report.patch is not None:
         console.print(patch_text(report.patch), soft_wrap=True)
         if patch is not None:

@@ -104,11 +104,6 @@ class OwnedPartition:
     _in_flight: deque[Run] = field(default_factory=deque[Run])
 
     @property
-    def is_open(self) -> bool:
-        """Whether records may be taken."""
-        return self.expected is not None and not self.closed
-
-    @property
     def idle(self) -> bool:
         """Whether nothing that was taken is still unfinished."""
         return not self._in_flight

@@ -14,16 +14,16 @@ import pytest
 from models.decision import Decision
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from rules.language.diagnostics import RulesetError
+from streams.backtest.contender import Contender
 from streams.backtest.decisions import decisions_of
 from streams.backtest.in_force import in_force_last
-from streams.backtest.label_file import LabelFileError
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender
 from streams.backtest.report import BacktestReport, Unlabelled
 from streams.backtest.run import DAY_MS, BacktestOptions, run_backtest
 from streams.pytest_plugin.reading import UnreadableFileError, read_rules
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.timeline.label_file import LabelFileError
+from streams.timeline.labels import LabelTable
 
 AnyPath = str | os.PathLike[str]
 # Values for parameters of a rule file, by name.

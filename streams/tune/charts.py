@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from streams.backtest.charts import (
+from streams.pages.charts import (
     FRAUD,
     GENUINE,
     NEW,
@@ -23,7 +23,7 @@ from streams.backtest.charts import (
     plain,
     value_axis,
 )
-from streams.backtest.formats import Formats
+from streams.pages.formats import Formats
 from streams.tune.report import CandidateReport, Curve, Figures, Grid, TuneReport
 from streams.tune.words import changes_told
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.columns.table import Bools, Ints
-from streams.backtest.accumulate import Tally
 from streams.backtest.judged import ACTIONS, ActionCodes
+from streams.backtest.maturity import Known
 from streams.backtest.sums import counts_of, sums_of
-from streams.backtest.verdicts import Known
+from streams.backtest.tallies import Tally
 
 _KNOWN: Final = len(Known)
 _OF_A_PART: Final = len(ACTIONS) * _KNOWN

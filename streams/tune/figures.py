@@ -10,14 +10,14 @@ from typing import Final
 from models.decision import Action
 from models.parameter import kind_of
 from rules.language.compile import CompiledRuleset
-from streams.backtest.accumulate import Tally
 from streams.backtest.detection import detection_of
 from streams.backtest.figures import recorded_of
 from streams.backtest.judged import CODE_OF
+from streams.backtest.maturity import Known
 from streams.backtest.report import Unlabelled
 from streams.backtest.run import DAY_MS
-from streams.backtest.timeline import TimelineCounts
-from streams.backtest.verdicts import Known
+from streams.backtest.tallies import Tally
+from streams.timeline.timeline import TimelineCounts
 from streams.tune.budget import Choice, choose
 from streams.tune.candidates import Candidates, Swept, Values, told
 from streams.tune.front import Standing, pareto_front

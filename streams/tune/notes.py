@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rules.language.compile import CompiledRuleset
 from rules.language.params import asked_in
-from streams.backtest.verdicts import Known
+from streams.backtest.maturity import Known
 from streams.tune.options import NO_LIMITS, TuneOptions
 from streams.tune.survey import Survey
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from streams.backtest.formats import Formats
-from streams.backtest.shell import Tile, render
+from streams.pages.formats import Formats
+from streams.pages.shell import Tile, render
 from streams.tune.charts import charts_of
 from streams.tune.report import Figures, TuneReport
 from streams.tune.words import budget_in_words, changes_in_words

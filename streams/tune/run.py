@@ -6,12 +6,12 @@ import time
 
 from rules.columns.evaluate import columnar_obstacle
 from rules.language.variants import Variants
-from streams.backtest.ending import last_event_ms
-from streams.backtest.label_file import LabelFileError
-from streams.backtest.labels import LabelTable
 from streams.backtest.run import accounts_partition, unknown_labels
-from streams.backtest.timeline import BLOCK_ROWS, Timeline
 from streams.recording.reader import Recording
+from streams.timeline.label_file import LabelFileError
+from streams.timeline.labels import LabelTable
+from streams.timeline.last_event import last_event_ms
+from streams.timeline.timeline import BLOCK_ROWS, Timeline
 from streams.tune.candidates import candidates_of
 from streams.tune.errors import TuneError
 from streams.tune.figures import Ran, report_of

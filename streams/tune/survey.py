@@ -12,9 +12,9 @@ from rules.columns.amounts import converted
 from rules.columns.table import Ints
 from rules.plan import RulesetPlan
 from streams.backtest.detection import good_of
+from streams.backtest.maturity import Known, known_of
 from streams.backtest.report import Unlabelled
-from streams.backtest.timeline import Timeline
-from streams.backtest.verdicts import Known, known_of
+from streams.timeline.timeline import Timeline
 
 _MINUTE_MS: Final = 60_000
 

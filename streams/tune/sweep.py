@@ -13,9 +13,9 @@ from rules.columns.table import Bools, Ints
 from rules.language.compile import CompiledRuleset
 from rules.language.variants import Variants
 from streams.backtest.judged import ActionCodes
+from streams.backtest.maturity import known_of
 from streams.backtest.row_path import RowPath
-from streams.backtest.timeline import Block
-from streams.backtest.verdicts import known_of
+from streams.timeline.timeline import Block
 from streams.tune.candidates import Values
 from streams.tune.counts import Common, Counts, common_of
 from streams.tune.survey import Survey

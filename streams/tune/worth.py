@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from rules.language.compile import CompiledRuleset
 from streams.backtest.detection import good_of
+from streams.backtest.maturity import Known
 from streams.backtest.run import DAY_MS
-from streams.backtest.verdicts import Known
 from streams.tune.errors import TuneError
 from streams.tune.options import TuneOptions
 from streams.tune.survey import Survey

@@ -79,7 +79,6 @@ def test_another_jump_is_not_believed_on_the_word_of_the_first() -> None:
 def test_a_partition_that_is_not_open_takes_nothing() -> None:
     partition = OwnedPartition(TopicPartition("purchases", 0))
     assert partition.admit(fetched(0)).records == ()
-    assert not partition.is_open
 
 
 def test_a_partition_that_was_given_up_takes_finishes_and_commits_nothing() -> None:

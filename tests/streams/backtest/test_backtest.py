@@ -8,12 +8,12 @@ from typing import Any, Literal
 import pytest
 
 from rules.language.compile import CompiledRuleset, compile_ruleset
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender
+from streams.backtest.contender import Contender
 from streams.backtest.report import BacktestReport, RuleReport
 from streams.backtest.run import BacktestOptions, run_backtest
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from tests.streams.backtest.story import DAY_MS, MINUTE_MS, NEW, OLD, START_MS, record_story
 
 OLD_RULESET, NEW_RULESET = compile_ruleset(OLD), compile_ruleset(NEW)

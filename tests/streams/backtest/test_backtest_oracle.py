@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from models.purchase import Purchase
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.backtest import run
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender
-from streams.backtest.paths import WantedPath
+from streams.backtest.choose_path import WantedPath
+from streams.backtest.contender import Contender
 from streams.backtest.report import BacktestReport
 from streams.backtest.run import DAY_MS, BacktestOptions, run_backtest
 from streams.engine.partitioner import partition_for
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from tests.streams.backtest import report_oracle as oracle
-from tests.streams.backtest.recordings import Sent, record
+from tests.streams.timeline.recordings import Sent, record
 
 START_MS = 1_772_431_200_000
 HOUR_MS = 3_600_000

@@ -9,7 +9,7 @@ import orjson
 from models.decision import encode_decision
 from rules.language.compile import compile_ruleset
 from streams.backtest.decisions import decisions_of
-from streams.backtest.labels import LabelTable
+from streams.timeline.labels import LabelTable
 from tests.memory import MemoryLine
 from tests.streams.backtest.story import PURCHASES, label, purchase, record_story
 

@@ -14,8 +14,8 @@ import pytest
 from models.decision import Action
 from streams.backtest.page import render_page
 from streams.backtest.report import Acted, Acts, BacktestReport, Caught, RuleReport, WeekSide
-from tests.streams.backtest.parsed_page import ParsedPage
 from tests.streams.backtest.sample_report import sample_report
+from tests.streams.pages.parsed_page import ParsedPage
 
 REPORT = sample_report()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from streams.backtest.page import render_page
-from tests.streams.backtest.browser import needs_chromium, open_page
-from tests.streams.backtest.parsed_page import ParsedPage
 from tests.streams.backtest.sample_report import sample_report
+from tests.streams.pages.browser import needs_chromium, open_page
+from tests.streams.pages.parsed_page import ParsedPage
 
 HOSTILE = """</script><script>alert(1)</script><img/src=x/onerror=alert(2)>&'"-->{{7*7}}\u202e"""
 

@@ -13,7 +13,7 @@ from rules.columns.purchases import columns_of
 from rules.columns.table import NEVER_MS
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.backtest.row_path import RowPath
-from streams.backtest.timeline import AccountEvent, Block
+from streams.timeline.timeline import AccountEvent, Block
 from tests.streams.backtest.story import MINUTE_MS, START_MS, purchase
 
 CREDIT = compile_ruleset("ruleset: r\nrules: [{id: over, when: amount > available_credit, then: block}]")

@@ -10,8 +10,8 @@ import pytest
 from models.decision import encode_decision
 from rules.language.compile import compile_ruleset
 from streams.backtest.decisions import decisions_of
-from streams.backtest.labels import LabelTable
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from tests.streams.backtest.story import OLD
 from tests.streams.pytest_plugin.conftest import Run
 

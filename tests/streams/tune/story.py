@@ -10,7 +10,7 @@ import orjson
 
 from streams.engine.partitioner import partition_for
 from streams.recording.reader import Recording
-from tests.streams.backtest.recordings import Sent, record
+from tests.streams.timeline.recordings import Sent, record
 
 START_MS: Final = 1_772_431_200_000
 HOUR_MS: Final = 3_600_000

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import pytest
 
 from rules.language.compile import compile_ruleset
-from streams.backtest.labels import LabelTable
 from streams.cli import main, tune
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from streams.tune import page
 from streams.tune.report import TuneReport
-from tests.streams.backtest.recordings import Sent, record
+from tests.streams.timeline.recordings import Sent, record
 from tests.streams.tune.story import RULES, record_stream
 
 

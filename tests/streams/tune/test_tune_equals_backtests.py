@@ -17,11 +17,11 @@ from models.parameter import ParamValue
 from rules.language.compile import compile_ruleset
 from rules.plan import RulesetPlan
 from streams.backtest import run as backtest_run
-from streams.backtest.labels import LabelTable
-from streams.backtest.party import Contender
+from streams.backtest.contender import Contender
 from streams.backtest.report import BacktestReport
 from streams.backtest.run import DAY_MS, BacktestOptions, run_backtest
 from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
 from streams.tune import run, sweep
 from streams.tune.options import RuleText, TuneOptions
 from streams.tune.report import CandidateReport, TuneReport

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from streams.backtest.formats import Formats
-from streams.backtest.labels import LabelTable
+from streams.pages.formats import Formats
+from streams.timeline.labels import LabelTable
 from streams.tune.options import Limits, RuleText, TuneOptions
 from streams.tune.page import render_page
 from streams.tune.report import Figures, TuneReport
 from streams.tune.run import run_tune
 from streams.tune.words import changes_in_words
-from tests.streams.backtest.browser import needs_chromium, open_page
-from tests.streams.backtest.parsed_page import ParsedPage
+from tests.streams.pages.browser import needs_chromium, open_page
+from tests.streams.pages.parsed_page import ParsedPage
 from tests.streams.tune.story import record_stream
 
 RULES = """\

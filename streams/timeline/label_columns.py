@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from rules.columns.table import Ints
-from streams.backtest.label_file import Known
-from streams.backtest.texts import Rows
+from streams.timeline.label_file import KnownLabel
+from streams.timeline.texts import Rows
 
 # So many labels become columns at once.
 _LABELS_AT_ONCE: Final = 65_536
 
 
 class LabelColumns(NamedTuple):
-    """One label a row, as in `streams.backtest.label_file.Known`; `transactions` is an Arrow array of texts."""
+    """One label a row, as in `streams.timeline.label_file.KnownLabel`; `transactions` is an Arrow array of texts."""
 
     transactions: Any
     verdict: Ints
@@ -43,13 +43,13 @@ class LabelColumns(NamedTuple):
         return LabelColumns(self.transactions.take(pa.array(rows)), *(column[rows] for column in self[1:]))
 
 
-def columns_of(labels: Sequence[Known]) -> LabelColumns:
+def columns_of(labels: Sequence[KnownLabel]) -> LabelColumns:
     """These labels as columns."""
     numbers = np.array([label[1:] for label in labels], np.int64).reshape(-1, 3)
     return LabelColumns(pa.array([label.transaction_id for label in labels], pa.string()), *numbers.T)
 
 
-def in_columns(labels: Iterable[Known]) -> Iterator[LabelColumns]:
+def in_columns(labels: Iterable[KnownLabel]) -> Iterator[LabelColumns]:
     """Labels as columns, some at once."""
     waiting = iter(labels)
     while piece := list(islice(waiting, _LABELS_AT_ONCE)):

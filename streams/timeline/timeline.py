@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from models.account import CreditLimit, Repayment
 from rules.columns.table import PurchaseColumns
-from streams.backtest.accounts import AccountFronts, AccountMerge
-from streams.backtest.batch import Batch
-from streams.backtest.labels import Joined, LabelTable
-from streams.backtest.merge import PurchaseMerge, SegmentFronts
-from streams.backtest.repeats import Repeats
 from streams.recording.reader import Recording
+from streams.timeline.accounts import AccountFronts, AccountMerge
+from streams.timeline.batch import Batch
+from streams.timeline.labels import Joined, LabelTable
+from streams.timeline.merge import PurchaseMerge, SegmentFronts
+from streams.timeline.repeats import Repeats
 from streams.topics import PURCHASES
 
 BLOCK_ROWS: Final = 65_536
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     """n purchases in canonical order, each transaction once, and what took place between them.
 
     `values` is their JSON as recorded. `verdicts` has each purchase's newest label: UNLABELLED, GENUINE or FRAUD
-    (see `streams.backtest.labels`).
+    (see `streams.timeline.labels`).
     """
 
     columns: PurchaseColumns

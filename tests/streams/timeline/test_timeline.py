@@ -16,11 +16,11 @@ from models.account import CreditLimit, Repayment, decode_credit_limit, decode_r
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.columns.table import NEVER_MS, TEXT_FIELDS
 from rules.intake import MAX_RECORD_BYTES
-from streams.backtest.labels import LabelTable
-from streams.backtest.timeline import Block, Timeline, TimelineCounts
 from streams.recording.errors import RecordingError
+from streams.timeline.labels import LabelTable
+from streams.timeline.timeline import Block, Timeline, TimelineCounts
 from tests.models.records import CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT
-from tests.streams.backtest.recordings import MAX_AHEAD_MS, Sent, record
+from tests.streams.timeline.recordings import MAX_AHEAD_MS, Sent, record
 
 BEGIN_MS: int = PURCHASE["event_time"]
 HOUR_MS = 3_600_000

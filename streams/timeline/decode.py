@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.columns.table import Bools, Ints
 from rules.intake import MAX_RECORD_BYTES
-from streams.backtest.batch import Batch, batch_of
-from streams.backtest.plain import plain_batches, plain_times
-from streams.backtest.texts import Rows
+from streams.timeline.batch import Batch, batch_of
+from streams.timeline.plain_purchases import plain_batches, plain_times
+from streams.timeline.texts import Rows
 
 # Decoded at once: keeps what the parser needs small beside a segment.
 _ROWS_AT_ONCE: Final = 65_536

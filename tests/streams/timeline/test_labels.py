@@ -13,32 +13,32 @@ import pytest
 
 from models.label import InvalidLabel, decode_label
 from rules.columns.table import NEVER_MS
-from streams.backtest import labels as labels_module
-from streams.backtest.hashing import Hashes
-from streams.backtest.label_columns import LabelColumns, in_columns
-from streams.backtest.label_file import FRAUD, GENUINE, VERDICTS, Known, LabelFileError, read_label_file
-from streams.backtest.labels import LabelTable
-from streams.backtest.recorded_labels import RecordedLabels
-from streams.backtest.texts import Texts
-from streams.backtest.timeline import Timeline
+from streams.timeline import labels as labels_module
+from streams.timeline.hashing import Hashes
+from streams.timeline.label_columns import LabelColumns, in_columns
+from streams.timeline.label_file import FRAUD, GENUINE, VERDICTS, KnownLabel, LabelFileError, read_label_file
+from streams.timeline.labels import LabelTable
+from streams.timeline.recorded_labels import RecordedLabels
+from streams.timeline.texts import Texts
+from streams.timeline.timeline import Timeline
 from tests.models.records import LABEL, PURCHASE
-from tests.streams.backtest.recordings import Sent, record
+from tests.streams.timeline.recordings import Sent, record
 
 AT_MS: int = LABEL["event_time"]
 HEADER = b"transaction_id,verdict,known_at\n"
 A_TIME = "is not a time from 2000 to 2099"
 
-READ: list[tuple[bytes, list[Known]]] = [
-    (HEADER + b"t-1,fraud,%d\n" % AT_MS, [Known("t-1", FRAUD, AT_MS, 2)]),
+READ: list[tuple[bytes, list[KnownLabel]]] = [
+    (HEADER + b"t-1,fraud,%d\n" % AT_MS, [KnownLabel("t-1", FRAUD, AT_MS, 2)]),
     (HEADER, []),
-    (b"\xef\xbb\xbf" + HEADER.strip() + b"\r\nt-1,chargeback,%d\r\n" % AT_MS, [Known("t-1", FRAUD, AT_MS, 2)]),
+    (b"\xef\xbb\xbf" + HEADER.strip() + b"\r\nt-1,chargeback,%d\r\n" % AT_MS, [KnownLabel("t-1", FRAUD, AT_MS, 2)]),
     (
         b'known_at, transaction_id, verdict\n\n2026-03-02T06:00:00Z,"t,1", genuine',
-        [Known("t,1", GENUINE, AT_MS, 3)],
+        [KnownLabel("t,1", GENUINE, AT_MS, 3)],
     ),
     (
         orjson.dumps(LABEL) + b"\n\n" + orjson.dumps({**LABEL, "verdict": "genuine"}),
-        [Known("t-1", FRAUD, AT_MS, 1), Known("t-1", GENUINE, AT_MS, 3)],
+        [KnownLabel("t-1", FRAUD, AT_MS, 1), KnownLabel("t-1", GENUINE, AT_MS, 3)],
     ),
 ]
 
@@ -59,7 +59,7 @@ NOT_READ: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("content", "labels"), READ)
-def test_a_file_is_read_line_by_line(tmp_path: Path, content: bytes, labels: list[Known]) -> None:
+def test_a_file_is_read_line_by_line(tmp_path: Path, content: bytes, labels: list[KnownLabel]) -> None:
     (tmp_path / "labels").write_bytes(content)
     assert list(read_label_file(tmp_path / "labels")) == labels
 
@@ -119,7 +119,9 @@ def test_transactions_whose_hashes_are_equal_keep_their_own_labels(monkeypatch: 
         return np.zeros(len(texts), np.uint64)
 
     monkeypatch.setattr(labels_module, "hash_texts", all_equal)
-    table = LabelTable(in_columns([Known("a", FRAUD, 5, 0), Known("b", GENUINE, 6, 0), Known("c", FRAUD, 7, 0)]))
+    table = LabelTable(
+        in_columns([KnownLabel("a", FRAUD, 5, 0), KnownLabel("b", GENUINE, 6, 0), KnownLabel("c", FRAUD, 7, 0)])
+    )
     verdicts, known_ms = table.join().of(Texts.encode(pa.array(["c", "d", "b", "a", None])))
     assert verdicts.tolist() == [FRAUD, 0, GENUINE, FRAUD, 0]
     assert known_ms.tolist() == [7, NEVER_MS, NEVER_MS, 5, NEVER_MS]
@@ -146,11 +148,11 @@ def test_recorded_labels_are_those_that_the_model_reads_in_their_order(tmp_path:
         b"null",
         orjson.dumps({**LABEL, "transaction_id": "t-last"}),
     ]
-    expected = list[Known]()
+    expected = list[KnownLabel]()
     for value in values:
         with suppress(InvalidLabel):
             label = decode_label(value)
-            expected.append(Known(label.transaction_id, VERDICTS[label.verdict], label.event_time, 0))
+            expected.append(KnownLabel(label.transaction_id, VERDICTS[label.verdict], label.event_time, 0))
     recorded = RecordedLabels(record(tmp_path, [Sent("labels", 0, AT_MS, value) for value in values], {"labels": 1}))
     columns = LabelColumns.concat(list(recorded))
     found = list(zip(columns.transactions.to_pylist(), *(column.tolist() for column in columns[1:]), strict=True))

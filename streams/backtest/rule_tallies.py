@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from rules.columns.table import Bools, Ints
 from rules.language.compile import CompiledRuleset
+from streams.backtest.maturity import Known
 from streams.backtest.report import Unlabelled
 from streams.backtest.sums import sum_of
-from streams.backtest.verdicts import Known
 
 
 @dataclass

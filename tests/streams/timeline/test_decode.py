@@ -17,11 +17,11 @@ from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from rules.columns.table import TEXT_FIELDS
 from rules.fold import Record
 from rules.intake import MAX_RECORD_BYTES
-from streams.backtest import plain_json
-from streams.backtest.batch import Batch
-from streams.backtest.decode import Refused, decode_batch, earliest_ms
-from streams.backtest.plain import plain_batches
 from streams.recording.segment import SegmentBuffer, decode_segment
+from streams.timeline import plain_json
+from streams.timeline.batch import Batch
+from streams.timeline.decode import Refused, decode_batch, earliest_ms
+from streams.timeline.plain_purchases import plain_batches
 from tests.models.records import PURCHASE
 
 NOW_MS: int = PURCHASE["event_time"]

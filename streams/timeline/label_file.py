@@ -26,7 +26,7 @@ class LabelFileError(Exception):
     """A file of labels that can't be used; the message names the line, what is wrong and how to mend it."""
 
 
-class Known(NamedTuple):
+class KnownLabel(NamedTuple):
     """One label: GENUINE or FRAUD, known at `event_time_ms`. `line` is where a file has it, 0 where none does."""
 
     transaction_id: str
@@ -46,7 +46,7 @@ class _Row(BaseModel):
 _rows = TypeAdapter(_Row)
 
 
-def read_label_file(path: Path) -> Iterator[Known]:
+def read_label_file(path: Path) -> Iterator[KnownLabel]:
     """The labels of a file, one after the other. Raises LabelFileError."""
     try:
         with path.open("rb") as file:
@@ -71,16 +71,16 @@ def _lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _json_labels(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[Known]:
+def _json_labels(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[KnownLabel]:
     for number, text in lines:
         try:
             label = decode_label(text.encode())
         except InvalidLabel as error:
             raise LabelFileError(f"{path}:{number}: {error}: mend this line") from None
-        yield Known(label.transaction_id, VERDICTS[label.verdict], label.event_time, number)
+        yield KnownLabel(label.transaction_id, VERDICTS[label.verdict], label.event_time, number)
 
 
-def _csv_labels(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[Known]:
+def _csv_labels(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[KnownLabel]:
     header = _header(*next(lines), path)
     for number, text in lines:
         cells = _cells(text, number, path)
@@ -106,7 +106,7 @@ def _cells(text: str, number: int, path: Path) -> list[str]:
         raise LabelFileError(f"{path}:{number}: is not CSV: {error}: mend this line") from None
 
 
-def _known(cells: dict[str, str], number: int, path: Path) -> Known:
+def _known(cells: dict[str, str], number: int, path: Path) -> KnownLabel:
     moment = cells["known_at"]
     # Digits are epoch milliseconds; whatever else is there has to be RFC 3339.
     known_at: str | int = int(moment) if moment.isascii() and moment.isdigit() and len(moment) < 20 else moment
@@ -114,4 +114,4 @@ def _known(cells: dict[str, str], number: int, path: Path) -> Known:
         row = _rows.validate_python({**cells, "known_at": known_at})
     except ValidationError as error:
         raise LabelFileError(f"{path}:{number}: {first_problem(error, 'label')}: mend this line") from None
-    return Known(row.transaction_id, VERDICTS[row.verdict], row.known_at, number)
+    return KnownLabel(row.transaction_id, VERDICTS[row.verdict], row.known_at, number)

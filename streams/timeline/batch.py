@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from models.purchase import Purchase
 from rules.columns.table import TEXT_FIELDS, Ints
-from streams.backtest.hashing import Hashes, chained, hash_texts
-from streams.backtest.texts import Rows, Texts
+from streams.timeline.hashing import Hashes, chained, hash_texts
+from streams.timeline.texts import Rows, Texts
 
 _NO_ATTRIBUTES: Final[Mapping[str, str | int | float | bool]] = {}
 _OF_THE_BODY: Final = tuple(field for field in TEXT_FIELDS if field != "transaction_id")

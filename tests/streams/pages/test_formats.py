@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.backtest.formats import Formats
+from streams.pages.formats import Formats
 
 SHANGHAI = Formats("CNY", "Asia/Shanghai")
 

@@ -13,8 +13,8 @@ from rules.calendar import period_clock
 from rules.columns.table import Ints
 from rules.plan import Period
 from streams.backtest.judged import ACTIONS, ActionCodes
+from streams.backtest.maturity import Known
 from streams.backtest.sums import counts_of, sums_of
-from streams.backtest.verdicts import Known
 
 _ACTIONS: Final = len(ACTIONS)
 _KNOWN: Final = len(Known)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streams.backtest.decode import Refused, decode_batch
 from streams.recording.reader import Recording
+from streams.timeline.decode import Refused, decode_batch
 from streams.topics import PURCHASES
 
 

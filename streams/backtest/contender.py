@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from rules.columns.table import Bools, Ints
 from rules.language.compile import CompiledRuleset
-from streams.backtest.accumulate_rules import RuleTallies
 from streams.backtest.judged import Judged
-from streams.backtest.path import RulesetPath
 from streams.backtest.row_path import RowPath
-from streams.backtest.timeline import Block
+from streams.backtest.rule_tallies import RuleTallies
+from streams.backtest.ruleset_path import RulesetPath
+from streams.timeline.timeline import Block
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 from models.decision import Reason
 from streams.backtest.judged import Judged
 from streams.backtest.report import PathName
-from streams.backtest.timeline import Block
+from streams.timeline.timeline import Block
 
 
 class RulesetPath(Protocol):

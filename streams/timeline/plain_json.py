@@ -16,7 +16,7 @@ import pyarrow.json as pj
 
 from models.fields import MAX_ID_CHARS
 from rules.columns.table import Bools, Ints
-from streams.backtest.texts import Rows
+from streams.timeline.texts import Rows
 
 # One object of printable ASCII, nothing in it escaped or nested.
 _PLAIN: Final = r"^\{[ -\[\]-z|~]*\}$"

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rules.columns.table import NEVER_MS, Bools, Ints
-from streams.backtest.hashing import Hashes, hash_texts
-from streams.backtest.label_columns import LabelColumns, columns_of, in_columns
-from streams.backtest.label_file import FRAUD, read_label_file
-from streams.backtest.recorded_labels import RecordedLabels
-from streams.backtest.texts import Texts
 from streams.recording.reader import Recording
+from streams.timeline.hashing import Hashes, hash_texts
+from streams.timeline.label_columns import LabelColumns, columns_of, in_columns
+from streams.timeline.label_file import FRAUD, read_label_file
+from streams.timeline.recorded_labels import RecordedLabels
+from streams.timeline.texts import Texts
 
 UNLABELLED: Final = 0
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from rules.columns.table import Bools, Ints
 from rules.decided import KEEP_MS
-from streams.backtest.batch import Batch
-from streams.backtest.hashing import Hashes, hash_texts
-from streams.backtest.texts import Rows
+from streams.timeline.batch import Batch
+from streams.timeline.hashing import Hashes, hash_texts
+from streams.timeline.texts import Rows
 
 # A younger run is put together with the one before it when it has grown to half its size.
 _GROWTH: Final = 2

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from plotly import offline
 from pydantic import BaseModel
 
-from streams.backtest.charts import Chart
-from streams.backtest.formats import Formats
+from streams.pages.charts import Chart
+from streams.pages.formats import Formats
 
 _SCRIPT: Final = "page.js"
 
@@ -62,7 +62,7 @@ def render(template: str, *, formats: Formats, data: BaseModel, charts: Sequence
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("streams.backtest"),
+        loader=PackageLoader("streams.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from rules.columns.table import NEVER_MS
-from streams.backtest.batch import Batch
-from streams.backtest.decode import Refused, decode_batch, earliest_ms
 from streams.recording.manifest import SegmentEntry
 from streams.recording.reader import Recording
+from streams.timeline.batch import Batch
+from streams.timeline.decode import Refused, decode_batch, earliest_ms
 from streams.topics import PURCHASES
 
 

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from models.fields import MAX_AMOUNT_MINOR, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from models.money import CURRENCIES
 from rules.columns.table import MISSING, TEXT_FIELDS, Bools, Ints
-from streams.backtest.batch import Batch
-from streams.backtest.plain_json import are_identifiers, column, in_range, numbers, parsed, taken
-from streams.backtest.texts import Rows, Texts
+from streams.timeline.batch import Batch
+from streams.timeline.plain_json import are_identifiers, column, in_range, numbers, parsed, taken
+from streams.timeline.texts import Rows, Texts
 
 _REQUIRED: Final = ("transaction_id", "account_id", "currency", "merchant_id", "mcc")
 _FULL: Final = pa.schema(

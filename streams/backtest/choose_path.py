@@ -8,8 +8,8 @@ from typing import Literal
 from rules.columns.evaluate import columnar_obstacle
 from rules.language.compile import CompiledRuleset
 from streams.backtest.columnar_path import ColumnarPath
-from streams.backtest.path import RulesetPath
 from streams.backtest.row_path import RowPath
+from streams.backtest.ruleset_path import RulesetPath
 
 WantedPath = Literal["auto", "rows", "columnar"]
 

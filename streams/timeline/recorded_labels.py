@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from models.fields import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from models.label import InvalidLabel, decode_label
-from streams.backtest.decode import large_values
-from streams.backtest.label_columns import LabelColumns, columns_of
-from streams.backtest.label_file import VERDICTS, Known
-from streams.backtest.plain_json import are_identifiers, column, in_range, numbers, parsed
-from streams.backtest.texts import Rows
 from streams.recording.reader import Recording
+from streams.timeline.decode import large_values
+from streams.timeline.label_columns import LabelColumns, columns_of
+from streams.timeline.label_file import VERDICTS, KnownLabel
+from streams.timeline.plain_json import are_identifiers, column, in_range, numbers, parsed
+from streams.timeline.texts import Rows
 from streams.topics import LABELS
 
 # Decoded at once: keeps what the parser needs small beside a segment.
@@ -58,8 +58,8 @@ class RecordedLabels:
         places.append(read)
         return LabelColumns.concat(pieces).take(np.argsort(np.concatenate(places)))
 
-    def _one_by_one(self, values: Any, rows: Rows) -> tuple[list[Known], Rows]:
-        labels: list[Known] = []
+    def _one_by_one(self, values: Any, rows: Rows) -> tuple[list[KnownLabel], Rows]:
+        labels: list[KnownLabel] = []
         read: list[int] = []
         for row in rows.tolist():
             try:
@@ -67,7 +67,7 @@ class RecordedLabels:
             except InvalidLabel:
                 self.bad_records += 1
             else:
-                labels.append(Known(label.transaction_id, VERDICTS[label.verdict], label.event_time, 0))
+                labels.append(KnownLabel(label.transaction_id, VERDICTS[label.verdict], label.event_time, 0))
                 read.append(row)
         return labels, np.array(read, np.int64)
 
