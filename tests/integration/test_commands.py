@@ -164,7 +164,7 @@ def test_rules_are_published_listed_and_taken_back(ready: Stopbank, tmp_path: Pa
     assert "was ever published" in ready.refused("rules", "rollback")
     first = ready.done("rules", "publish", CHECKOUT, "--note", "the first").split()[-1]
     changed = tmp_path / "checkout.yaml"
-    changed.write_text(CHECKOUT.read_text().replace("> 20_000.00", "> 10_000.00"))
+    changed.write_text(CHECKOUT.read_text().replace("value: 20_000.00", "value: 10_000.00"))
     second = ready.done("rules", "publish", changed, "--note", "tighter").split()[-1]
     listed = ready.done("rules", "list")
     assert in_force(listed) == [second]
