@@ -137,14 +137,19 @@ def with_values(source: str, values: Mapping[str, ParamValue]) -> str:
     for name in values:
         is_long = isinstance(rule_file.content["params"][name], dict)
         path = ["params", name, "value"] if is_long else ["params", name]
-        pieces.append((*extent_of(rule_file.source, path), _yaml_scalar(document.params[name].value)))
+        start, end = extent_of(rule_file.source, path)
+        scalar = _yaml_scalar(document.params[name].value, grouped="_" in text[start:end])
+        pieces.append((start, end, scalar))
     # From behind, so that the places of what comes before stay right.
     for start, end, scalar in sorted(pieces, reverse=True):
         text = text[:start] + scalar + text[end:]
     return source[: len(source) - len(rule_file.source.text)] + text
 
 
-def _yaml_scalar(value: ParamValue) -> str:
+def _yaml_scalar(value: ParamValue, *, grouped: bool) -> str:
+    """A value as it is written in the file; with `grouped`, thousands are told apart as they were before."""
+    if isinstance(value, Decimal) and grouped:
+        return f"{value:,f}".replace(",", "_")
     if isinstance(value, Decimal) or kind_of(value) == "duration":
         return literal_text(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -267,10 +267,17 @@ def test_a_file_with_other_values_differs_in_these_alone() -> None:
     )
 
 
+def test_thousands_are_told_apart_where_they_were() -> None:
+    grouped = SOURCE.replace("500.00", "20_000.00")
+    assert with_values(grouped, {"large": Decimal("1234567.50")}) == SOURCE.replace("500.00", "1_234_567.50")
+    assert with_values(grouped, {"large": Decimal("10.00")}) == SOURCE.replace("500.00", "10.00")
+
+
 @pytest.mark.parametrize(
     "source",
     [
         SOURCE,
+        SOURCE.replace("500.00", "5_00.00"),
         SOURCE.replace("\n", "\r\n"),
         "\ufeff" + SOURCE,
         SOURCE.replace('"m-1"', ">-\n    m-1\n\n"),
