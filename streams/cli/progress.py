@@ -32,7 +32,7 @@ def progress_bar(
 ) -> Generator[Note, None, None]:
     """A bar on stderr, if that is a terminal; what it gives is to be told how much is done.
 
-    `verify` is called each time before: it may raise what is to end the work.
+    `verify` is called each time before, and at the end: it may raise what is to end the work.
     """
     # What is told at the end goes to a file, the bar to whoever waits.
     console = Console(stderr=True)
@@ -45,6 +45,7 @@ def progress_bar(
             bar.update(task, completed=done, total=total)
 
         yield note
+        verify()
 
 
 def summed(note: Note) -> Callable[[int], None]:

@@ -60,7 +60,7 @@ def verify(recording: Place) -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     rows = sum(entry.rows for entry in opened.manifest.segments)
-    with interruptible() as on_the_way, progress_bar("verifying", rows, on_the_way) as note:
+    with interruptible() as verify_not_pressed, progress_bar("verifying", rows, verify_not_pressed) as note:
         verdict = verify_recording(opened, summed(note))
     for stray in verdict.strays:
         typer.echo(f"{recording}/{stray}: no part of the recording")
@@ -81,8 +81,9 @@ def info(recording: Place, as_json: Annotated[bool, typer.Option("--json", help=
 
     stopbank recording info recordings/october --json | jq .versions
     """
-    with interruptible():
+    with interruptible() as verify_not_pressed:
         described = describe(Recording.open(recording))
+        verify_not_pressed()
     if as_json:
         slice_of = described.slice_of.model_dump() if described.slice_of is not None else None
         typer.echo(orjson.dumps({**asdict(described), "slice_of": slice_of}, option=orjson.OPT_INDENT_2).decode())
@@ -121,7 +122,7 @@ def slice_(
         raise typer.BadParameter("say what to cut by: --from, --until, --account or --entity")
     if by.from_ms is not None and by.until_ms is not None and by.from_ms >= by.until_ms:
         raise typer.BadParameter("--until is not after --from")
-    with interruptible() as on_the_way, progress_bar("cutting", verify=on_the_way) as note:
+    with interruptible() as verify_not_pressed, progress_bar("cutting", verify=verify_not_pressed) as note:
         manifest = cut(Recording.open(recording), destination, by, note)
     typer.echo(_written(manifest, destination))
 
@@ -140,7 +141,7 @@ def import_(
         stopbank recording import purchases.jsonl.gz labels.jsonl recordings/history
     """
     settings = read_settings()
-    with interruptible() as on_the_way, progress_bar("importing", verify=on_the_way) as note:
+    with interruptible() as verify_not_pressed, progress_bar("importing", verify=verify_not_pressed) as note:
         manifest = import_lines(files, destination, settings, partitions, note)
     typer.echo(_written(manifest, destination))
 

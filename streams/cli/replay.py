@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from streams.cli.progress import progress_bar, summed
-from streams.cli.running import EXIT_INTERRUPTED
+from streams.cli.running import interruptible
 from streams.cli.worker import spare_the_collector
 from streams.cli.writing import write_records
 from streams.recording.errors import RecordingError
@@ -54,11 +54,9 @@ def replay(
     if speed != "1" or shift_to_now:
         raise typer.BadParameter("--speed and --shift-to-now go with --to-kafka")
     spare_the_collector()
-    try:
-        with progress_bar("replaying", rows_to_read(opened)) as note:
-            report = run_replay(opened, show, summed(note))
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    rows = rows_to_read(opened)
+    with interruptible() as verify_not_pressed, progress_bar("replaying", rows, verify_not_pressed) as note:
+        report = run_replay(opened, show, summed(note))
     if as_json:
         typer.echo(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
     else:
@@ -127,7 +125,8 @@ def _tell(report: ReplayReport) -> None:
     if report.restored:
         begun = ", ".join(f"{source}@{offset}" for source, offset in report.restored)
         typer.echo(f"with the state that was recorded there, from {begun} on")
-    typer.echo(_counts(report))
+    if report.tallies:
+        typer.echo(_counts(report))
     if report.is_equal:
         typer.echo(f"{report.recording}: {decisions.compared} decisions equal byte for byte")
     elif not decisions.compared:

@@ -32,7 +32,8 @@ def interruptible() -> Generator[Callable[[], None], None, None]:
     """Ctrl-C ends what is done inside, with exit code 130.
 
     What it gives raises KeyboardInterrupt if Ctrl-C was pressed before: to be asked on the way, and before anything is
-    written. Where records are validated an interrupt is taken for a fault of the record, and the work goes on.
+    written. Where records are validated an interrupt is taken for a fault of the record, and the work goes on; or it
+    fails with an error of that record, which is not told then.
     """
     pressed = False
 
@@ -50,6 +51,10 @@ def interruptible() -> Generator[Callable[[], None], None, None]:
         yield verify
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception:
+        if pressed:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -85,6 +85,7 @@ def fence_of(record: SourceRecord) -> int:
             raise ChangelogCorruptError(f"record without a fence at offset {record.offset}")
         return _FENCE.unpack_from(record.value)[0]
     for name, packed in record.headers:
-        if name == _FENCE_HEADER and len(packed) == _FENCE.size:
+        # Not Stopbank's own: a header's value may be null.
+        if name == _FENCE_HEADER and len(packed or b"") == _FENCE.size:
             return _FENCE.unpack(packed)[0]
     raise ChangelogCorruptError(f"tombstone without a fence at offset {record.offset}")

@@ -54,6 +54,7 @@ def import_lines(
         topics={name: TopicEntry(begin_offsets=[0] * partitions, dense=True) for name in _IMPORTED},
     )
     with new_recording(destination, manifest) as writer:
+        number = 0
         for number, line in enumerate(_lines(files), 1):
             topic, partition = _topic_of(line), partition_for(line.key, partitions)
             writer.append(topic, _record(line, partition, writer.position(topic, partition)))
@@ -61,6 +62,7 @@ def import_lines(
                 on_lines(number)
                 if writer.pending_bytes >= _WRITE_BYTES:
                     writer.flush()
+        on_lines(number)
     return writer.manifest
 
 

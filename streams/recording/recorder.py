@@ -22,7 +22,7 @@ from streams.recording.location import Location
 from streams.recording.lock import locked
 from streams.recording.manifest import MANIFEST, Manifest
 from streams.recording.reader import Recording
-from streams.recording.recorded import INPUTS, RECORDED, RESULTS
+from streams.recording.recorded import COMPACTED, INPUTS, RECORDED, RESULTS
 from streams.recording.writer import RecordingWriter
 from streams.settings import Settings
 from streams.topics import TopicsError, misfits, partition_counts, require_topics
@@ -189,7 +189,7 @@ class Recorder:
             if counts[topic] > entry.partitions
         }
         for topic in grown:
-            if known[topic].state_offsets is not None or not known[topic].dense:
+            if topic in COMPACTED:
                 raise TopicsError(
                     f"{self._settings.topic_prefix}{topic} has {counts[topic]} partitions, and was recorded with "
                     f"{known[topic].partitions}: its state lies elsewhere now: begin a new recording"

@@ -59,6 +59,12 @@ class RecordingWriter:
         """Record more topics, or partitions, from now on; with the next commit they are in the manifest."""
         self.manifest = self.manifest.model_copy(update={"topics": {**self.manifest.topics, **topics}})
 
+    def allow_holes(self, topic: str) -> None:
+        """Take it that offsets of a topic may be missing; with the next commit the manifest says so."""
+        entry = self.manifest.topics[topic]
+        if entry.dense:
+            self.add_topics({topic: entry.model_copy(update={"dense": False})})
+
     def position(self, topic: str, partition: int) -> int:
         """The offset that comes next."""
         buffer = self._buffers.get((topic, partition))

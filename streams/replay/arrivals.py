@@ -29,8 +29,9 @@ class Arrivals:
         self._lanes = lanes
         self._begins: dict[tuple[str, int], int] = {}
         self._seen: dict[tuple[str, int], bytearray] = {}
-        # Of each incoming partition, the first and the last origin that was seen on a lane; in bundles apart, which
-        # a router sends at the end of a run.
+        # Of each incoming partition, the origin that was seen first on a lane, and the last; in bundles apart, which a
+        # router sends at the end of a run. Not the least: that may come again behind the beginning, and what was
+        # between the two was before it.
         self._bounds: dict[tuple[str, int, int, bool], tuple[int, int]] = {}
         self._references: set[str] = set()
         for topic in INCOMING:
@@ -40,20 +41,28 @@ class Arrivals:
                 self._begins[topic, partition] = begin
                 self._seen[topic, partition] = bytearray(-(-length // _BITS))
 
-    def note(self, topic: str, record: Record) -> None:
-        """Take notice of a recorded record behind the routers."""
+    def note(self, topic: str, record: Record, *, is_routed: bool) -> None:
+        """Take notice of a recorded record behind the routers; `is_routed` says that one of them wrote it itself.
+
+        What stations and desks send on lies on its next lane in another order.
+        """
         lane = self._lanes.lane(topic, record.partition)
         if topic == DEAD_LETTERS:
             source = source_of(record)
             if source is not None:
-                self._note(source, lane, is_bundled=False)
+                self._see(source)
+                if is_routed:
+                    self._stretch(source, lane, is_bundled=False)
             return
         try:
             route, _ = read_route(record)
             self._references.add(route.ruleset)
             is_bundled = route.kind == BUNDLE
             for offset in self._offsets(record) if is_bundled else (route.origin.offset,):
-                self._note(Place(route.origin.topic, route.origin.partition, offset), lane, is_bundled=is_bundled)
+                place = Place(route.origin.topic, route.origin.partition, offset)
+                self._see(place)
+                if is_routed:
+                    self._stretch(place, lane, is_bundled=is_bundled)
         except (InvalidRouteError, InvalidBundleError):
             # Foreign: a station or a desk says so in a dead letter.
             return
@@ -62,7 +71,7 @@ class Arrivals:
     def _offsets(record: Record) -> list[int]:
         return [bundled.offset for bundled in unpack_bundle(record.value or b"")]
 
-    def _note(self, origin: Place, lane: int, *, is_bundled: bool) -> None:
+    def _see(self, origin: Place) -> None:
         topic, partition, offset = origin
         seen = self._seen.get((topic, partition))
         if seen is None:
@@ -70,9 +79,12 @@ class Arrivals:
         at = offset - self._begins[topic, partition]
         if 0 <= at < len(seen) * _BITS:
             seen[at // _BITS] |= 1 << at % _BITS
+
+    def _stretch(self, origin: Place, lane: int, *, is_bundled: bool) -> None:
+        topic, partition, offset = origin
         at_lane = topic, partition, lane, is_bundled
         first, last = self._bounds.get(at_lane, (offset, offset))
-        self._bounds[at_lane] = min(first, offset), max(last, offset)
+        self._bounds[at_lane] = first, max(last, offset)
 
     def unseen(self) -> Iterator[tuple[Place, bool]]:
         """Records that nothing came of, and whether they are lost; the others came too early or too late.

@@ -71,15 +71,17 @@ class Tally:
 class _Bounds:
     """What is known of where a lane's equal records begin and end, on each side.
 
-    A purchase may come twice, and equal records of it may lie far apart. So these are bounds on the safe side: no
-    replayed one before `first_replayed` need have been recorded, and none behind `last_replayed`; a recorded one
-    before `begins` may come of what was not replayed, and so may one behind `ends`.
+    A lane is written in runs: each goes up in the order of the replay, and after a crash the next one begins earlier,
+    never later, than the last one ended. A purchase may come twice, too. So of each extreme the bound is taken that is
+    safe: `lowest` is the least replayed position and the last place where it is recorded, `highest` the greatest and
+    the first such place, `earliest` the first recorded place and the position that is replayed there.
     """
 
-    first_replayed: int
-    last_replayed: int
-    begins: int
-    ends: int
+    lowest: tuple[int, int]
+    highest: tuple[int, int]
+    earliest: tuple[int, int]
+    # The greatest replayed position that was recorded behind the beginning.
+    last_replayed: int = -1
 
 
 class _Bucket:
@@ -122,9 +124,10 @@ class Comparison:
         for number in range(self.spool.buckets):
             differ |= self._match(_Bucket(self.spool, self.replayed, self.recorded, number))
         if differ:
-            # Only now is it known where each lane's equal records begin and end.
-            for number in range(self.spool.buckets):
-                self._judge(_Bucket(self.spool, self.replayed, self.recorded, number))
+            # Only now is it known where each lane's equal records begin, then where they end.
+            for judge in (self._find_ends, self._judge):
+                for number in range(self.spool.buckets):
+                    judge(_Bucket(self.spool, self.replayed, self.recorded, number))
 
     def _match(self, bucket: _Bucket) -> bool:
         """Count the equal ones and stretch the bounds over them; returns whether there are others."""
@@ -145,13 +148,27 @@ class Comparison:
         there = [row.position for row in recorded if row.lane == lane]
         if not there:
             return
-        known = self._bounds.get(lane)
-        if known is None:
-            known = self._bounds[lane] = _Bounds(last, first, there[-1], there[0])
-        known.first_replayed = min(known.first_replayed, last)
-        known.last_replayed = max(known.last_replayed, first)
-        known.begins = min(known.begins, there[-1])
-        known.ends = max(known.ends, there[0])
+        found = _Bounds((first, there[-1]), (first, there[0]), (there[0], last))
+        known = self._bounds.setdefault(lane, found)
+        known.lowest = min(known.lowest, found.lowest)
+        known.highest = max(known.highest, found.highest)
+        known.earliest = min(known.earliest, found.earliest)
+
+    def _find_ends(self, bucket: _Bucket) -> None:
+        """Find the last of each lane that is recorded for what is replayed, not for what was before the beginning."""
+        for digest in bucket.equal:
+            first = bucket.replayed[digest][0]
+            bounds = self._bounds.get(first.lane)
+            places = [row.position for row in bucket.recorded[digest] if row.lane == first.lane]
+            if bounds is None or not places:
+                continue
+            # The same purchase may have come before the beginning, and come again so late that it is under way.
+            if not self._begins_late(first.lane) or places[-1] >= bounds.lowest[1]:
+                bounds.last_replayed = max(bounds.last_replayed, first.position)
+
+    def _begins_late(self, lane: int) -> bool:
+        """Whether there may be records on a lane that come of what is not replayed."""
+        return self.midlife or self.lanes.begins_late(lane)
 
     def _judge(self, bucket: _Bucket) -> None:
         """Say of every row that has no equal why."""
@@ -186,11 +203,10 @@ class Comparison:
             return True
         # What a copy counts for is told by the first of them: further ones may lie anywhere behind it.
         bounds = self._bounds.get(first.lane)
-        begins_late = self.midlife or self.lanes.begins_late(first.lane)
-        if begins_late and (bounds is None or first.position < bounds.begins):
+        if self._begins_late(first.lane) and (bounds is None or first.position < bounds.lowest[1]):
             tally.before += len(rows)
             return False
-        if not answers and (bounds is None or first.position > bounds.ends):
+        if not answers and (bounds is None or first.position > bounds.highest[1]):
             tally.after += len(rows)
             return False
         return True
@@ -201,7 +217,7 @@ class Comparison:
         if bounds is None or row.position > bounds.last_replayed:
             tally.under_way += 1
             return False
-        if row.position < bounds.first_replayed and self.lanes.begins_late(row.lane):
+        if row.position < bounds.earliest[1] and self.lanes.begins_late(row.lane):
             tally.before += 1
             return False
         return True

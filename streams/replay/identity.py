@@ -62,5 +62,9 @@ def _named(topic: str, value: bytes | None, headers: HeaderPairs) -> list[Any] |
 
 
 def _header(headers: HeaderPairs, name: str) -> bytes:
-    """Stopbank's own header, the last of its name. Raises KeyError where there is none."""
-    return dict(headers)[name]
+    """Stopbank's own header, the last of its name. Raises KeyError where there is none, or none with a value."""
+    # Clients type a header's value as bytes, and in a record of another program it may be null.
+    value: bytes | None = dict(headers)[name]
+    if value is None:
+        raise KeyError(name)
+    return value

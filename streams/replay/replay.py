@@ -155,9 +155,9 @@ class _Replay:
         for topic in WRITTEN:
             for partition in range(self._recording.partitions(topic)):
                 for number, record in enumerate(self._recording.read(topic, partition), start=1):
-                    if topic != DECISIONS:
-                        arrivals.note(topic, record)
                     maker = makers.maker_of(topic, record)
+                    if topic != DECISIONS:
+                        arrivals.note(topic, record, is_routed=maker is None or not maker.certain)
                     if maker is not None:
                         row = self._row(topic, record, self._lanes.lane(topic, partition), record.offset, record.offset)
                         heap = _heap_of(maker)
