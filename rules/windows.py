@@ -112,10 +112,6 @@ class WindowLog:
         """How many purchases rows [first, end) stand for."""
         return self.counts[end] - self.counts[first] if end > first else 0
 
-    def total_minor(self, first: int, end: int) -> int:
-        """The sum of amounts of rows [first, end)."""
-        return self.sums[end] - self.sums[first] if end > first else 0
-
     def row(self, index: int) -> Row:
         """One row by its index."""
         return Row(

@@ -23,7 +23,6 @@ from rules.fold import Headers
 from streams import topics
 from streams.clients import producer_client
 from streams.settings import Settings
-from streams.simulate import InvalidRecording
 
 # Acknowledgements that may be outstanding.
 _MAX_PENDING: Final = 5_000
@@ -31,6 +30,10 @@ _TOLD_EVERY: Final = 100
 # A recording's own fields; a line without them is a purchase.
 _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
 _WRITABLE: Final = frozenset(topics.INCOMING)
+
+
+class InvalidRecords(ValueError):  # noqa: N818  # reads as what it says
+    """Records that can't be written; the message names the file and line, or the record, and what is wrong with it."""
 
 
 class OutgoingRecord(NamedTuple):
@@ -61,7 +64,7 @@ class OutgoingLine(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[OutgoingLine]:
-    """The records of a file, gzipped where its name ends in `.gz`. Raises InvalidRecording, OSError.
+    """The records of a file, gzipped where its name ends in `.gz`. Raises InvalidRecords, OSError.
 
     What is inside the records is not looked at: whoever tries how bad purchases are refused may write them.
     """
@@ -73,9 +76,9 @@ def read_lines(path: Path) -> Iterator[OutgoingLine]:
                     records += 1
                     yield _parsed(line, f"{path}:{number}")
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InvalidRecording(f"{path}:{number + 1}: the gzip data is damaged: {error}") from None
+            raise InvalidRecords(f"{path}:{number + 1}: the gzip data is damaged: {error}") from None
     if not records:
-        raise InvalidRecording(f"{path} holds no records: a line is a purchase, or a record of a recording")
+        raise InvalidRecords(f"{path} holds no records: a line is a purchase, or a record of a recording")
 
 
 @contextmanager
@@ -88,15 +91,15 @@ def _parsed(line: bytes, where: str) -> OutgoingLine:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InvalidRecording(f"{where}: not JSON in UTF-8: {error}") from None
+        raise InvalidRecords(f"{where}: not JSON in UTF-8: {error}") from None
     if not isinstance(record, dict):
-        raise InvalidRecording(f"{where}: not a JSON object: a line is a purchase, or a record of a recording")
+        raise InvalidRecords(f"{where}: not a JSON object: a line is a purchase, or a record of a recording")
     fields = cast("dict[str, Any]", record)
     if fields.keys() == _RECORDED:
         return _recorded(fields, where)
     key = fields.get("account_id")
     if not isinstance(key, str):
-        raise InvalidRecording(
+        raise InvalidRecords(
             f"{where}: neither a purchase (no `account_id`) nor a record of a recording "
             "(`topic`, `key`, `at_ms` and `value`, nothing else)"
         )
@@ -106,11 +109,11 @@ def _parsed(line: bytes, where: str) -> OutgoingLine:
 def _recorded(fields: dict[str, Any], where: str) -> OutgoingLine:
     topic, key, value = fields["topic"], fields["key"], fields["value"]
     if not isinstance(topic, str) or topic not in _WRITABLE:
-        raise InvalidRecording(f"{where}: `topic` is {topic!r}: it may be one of {', '.join(sorted(_WRITABLE))}")
+        raise InvalidRecords(f"{where}: `topic` is {topic!r}: it may be one of {', '.join(sorted(_WRITABLE))}")
     if not isinstance(key, str):
-        raise InvalidRecording(f"{where}: `key` is no text: it is the account's id")
+        raise InvalidRecords(f"{where}: `key` is no text: it is the account's id")
     if not isinstance(value, dict):
-        raise InvalidRecording(f"{where}: `value` is no JSON object: it is the record itself")
+        raise InvalidRecords(f"{where}: `value` is no JSON object: it is the record itself")
     return OutgoingLine(topic, key.encode(), cast("dict[str, Any]", value), where, fields["at_ms"])
 
 
@@ -151,7 +154,7 @@ async def produce_lines(
 ) -> None:
     """Write records in order, at most `rate` a second, until all are acknowledged.
 
-    `on_written` hears now and then how many are. Raises InvalidRecording for a record that the broker refuses,
+    `on_written` hears now and then how many are. Raises InvalidRecords for a record that the broker refuses,
     TopicsError where a topic is missing, BrokerUnreachableError and other KafkaErrors.
     """
     async with producer_client(settings, {line.topic for line in lines}) as producer:
@@ -176,7 +179,7 @@ async def write_records(
 ) -> AsyncIterator[int]:
     """Write records in order, each when it is due; yields how many are acknowledged, and at last that all are.
 
-    Raises InvalidRecording for a record that the broker refuses, and KafkaErrors.
+    Raises InvalidRecords for a record that the broker refuses, and KafkaErrors.
     """
     started_s = time.monotonic()
     pending: deque[tuple[OutgoingRecord, Any]] = deque()
@@ -203,11 +206,11 @@ async def _sent(producer: AIOKafkaProducer, prefix: str, record: OutgoingRecord)
             prefix + record.topic, record.value, key=record.key, headers=list(record.headers) or None
         )
     except MessageSizeTooLargeError as error:
-        raise InvalidRecording(f"{record.where}: too large to be sent: {error.args[0]}") from None
+        raise InvalidRecords(f"{record.where}: too large to be sent: {error.args[0]}") from None
 
 
 async def _acknowledged(record: OutgoingRecord, sent: Any) -> None:
     try:
         await sent
     except MessageSizeTooLargeError:
-        raise InvalidRecording(f"{record.where}: larger than topic {record.topic} takes") from None
+        raise InvalidRecords(f"{record.where}: larger than topic {record.topic} takes") from None

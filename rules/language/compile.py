@@ -155,23 +155,6 @@ def check_rule_file(source: str, filename: str, params: Mapping[str, ParamValue]
     )
 
 
-def check_with(checked: CheckedFile, params: Mapping[str, ParamValue]) -> CheckedFile:
-    """A rule file that was checked, with other values for some of its parameters; its text is not read again.
-
-    Raises RulesetError for a name that is no parameter, and for a value that does not fit.
-    """
-    rule_file = overridden(checked.rule_file, params)
-    conditions = _Conditions(rule_file)
-    if conditions.errors or rule_file.document is None:
-        raise RulesetError(conditions.errors)
-    return checked._replace(
-        rule_file=rule_file,
-        document=rule_file.document,
-        written=tuple(conditions.written),
-        conditions=tuple(conditions.meant),
-    )
-
-
 class _Conditions:
     """The conditions of a rule file, typed, with the errors that are in them."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from models.decision import Action
 from streams.backtest.report import BacktestReport, Caught, Flips, Labels
 from streams.backtest.views import acted, sides
-from streams.pages.formats import Formats
+from streams.formats import Formats
 from streams.pages.shell import Tile
 
 

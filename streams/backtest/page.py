@@ -10,7 +10,7 @@ from streams.backtest.headlines import headline_tiles, warnings
 from streams.backtest.report import BacktestReport, Flip, Stamp, Why
 from streams.backtest.report_charts import report_charts
 from streams.backtest.views import acted, judged_weeks, rule_rows, sides, unjudged, week_sides
-from streams.pages.formats import NONE, Formats
+from streams.formats import NONE, Formats
 from streams.pages.shell import render
 from streams.wording import reason_words
 

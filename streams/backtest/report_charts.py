@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from models.decision import Action
 from streams.backtest.report import Acted, BacktestReport, Caught, Cell, RuleReport, Week, WeekSide
 from streams.backtest.views import RuleRows, SideName, acted, judged_weeks, rule_rows, sides, unjudged, week_sides
+from streams.formats import Formats
 from streams.pages.charts import FRAUD, GENUINE, NEW, OLD, UNKNOWN, Chart, Look, Series, Unit, bars, lines
-from streams.pages.formats import Formats
 
 _LOOKS = {"old": OLD, "new": NEW}
 _STOPS = (Action.FLAG, Action.BLOCK)

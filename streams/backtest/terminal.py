@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -15,6 +13,7 @@ from models.decision import Reason
 from models.money import format_minor
 from streams.backtest.judged import ACTIONS
 from streams.backtest.report import BacktestReport, Caught, Flip, Labels, RuleReport, Side, Why
+from streams.formats import Formats
 from streams.show import STYLES, reason_text, shortened
 
 # More are in the JSON and on the page.
@@ -39,11 +38,11 @@ def summary(report: BacktestReport) -> RenderableType:
 
 
 def _head(report: BacktestReport) -> Text:
-    recorded, zone = report.recording, ZoneInfo(report.time_zone)
+    recorded, formats = report.recording, _formats(report)
     lines = [Text.assemble(("new  ", "bold"), _told(report.new))]
     if report.old is not None:
         lines.append(Text.assemble(("old  ", "bold"), _told(report.old)))
-    days = [_day(at_ms, zone) for at_ms in (recorded.first_ms, recorded.last_ms) if at_ms is not None]
+    days = [formats.day(at_ms) for at_ms in (recorded.first_ms, recorded.last_ms) if at_ms is not None]
     span = f", {' to '.join(dict.fromkeys(days))}" if days else ""
     lines.append(Text(f"{recorded.name}: {report.compared:,} purchases compared{span} ({report.time_zone})"))
     left_out = {
@@ -69,43 +68,47 @@ def _told(side: Side) -> str:
     return f"{side.ruleset} {side.version} ({where}), {side.path}{rate}{because}"
 
 
-def _day(at_ms: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, zone).strftime("%Y-%m-%d")
-
-
 def _actions(report: BacktestReport) -> Table:
+    formats = _formats(report)
     table = _table("", "old", "share", "new", "share", f"new {report.currency}", "of amount")
     for action in ACTIONS:
         new = getattr(report.new.actions, action.value)
         old = getattr(report.old.actions, action.value) if report.old is not None else None
         table.add_row(
             Text(action.value, STYLES[action]),
-            _count(old.purchases) if old is not None else _NONE,
-            _share(old.share) if old is not None else _NONE,
-            _count(new.purchases),
-            _share(new.share),
-            _money(new.amount_minor, report),
-            _share(new.amount_share),
+            formats.count(old.purchases) if old is not None else _NONE,
+            formats.share(old.share) if old is not None else _NONE,
+            formats.count(new.purchases),
+            formats.share(new.share),
+            formats.money(new.amount_minor),
+            formats.share(new.amount_share),
         )
     return table
 
 
 def _matrix(report: BacktestReport) -> Table:
+    formats = _formats(report)
     table = _table("old \\ new", *(action.value for action in ACTIONS))
     cells = {(cell.old, cell.new): cell.purchases for cell in report.matrix}
     for old in ACTIONS:
-        counts = [Text(_count(cells[old, new]), "" if old is new else "bold") for new in ACTIONS]
+        counts = [Text(formats.count(cells[old, new]), "" if old is new else "bold") for new in ACTIONS]
         table.add_row(Text(old.value, STYLES[old]), *counts)
     return table
 
 
 def _rules(side: Side, report: BacktestReport, title: str) -> Table:
-    labelled = report.labels is not None
+    labelled, formats = report.labels is not None, _formats(report)
     table = _table(title, "does", "hits", "alone", report.currency, *(["precision"] if labelled else []))
     for rule in side.rules:
         does = _does(rule)
-        row = [rule.rule, does, _count(rule.hits), _count(rule.hits_alone), _money(rule.amount_minor, report)]
-        table.add_row(*row, *([_share(rule.precision)] if labelled else []), style="dim" if rule.shadow else "")
+        row = [
+            rule.rule,
+            does,
+            formats.count(rule.hits),
+            formats.count(rule.hits_alone),
+            formats.money(rule.amount_minor),
+        ]
+        table.add_row(*row, *([formats.share(rule.precision)] if labelled else []), style="dim" if rule.shadow else "")
     return table
 
 
@@ -115,13 +118,12 @@ def _does(rule: RuleReport) -> str:
 
 
 def _labels(report: BacktestReport, labels: Labels) -> Group:
-    zone = ZoneInfo(report.time_zone)
     unlabelled = f"{labels.unlabelled:,} without a label"
     as_good = labels.unlabelled_as == "genuine"
     told = Text(
         f"By their labels {labels.fraud:,} fraud, {labels.genuine:,} good{f', taken for good {unlabelled}' * as_good}. "
         f"Left out: {f'{unlabelled}; ' * (not as_good)}{labels.too_young:,} of the last {labels.maturity_d:g} days, "
-        f"after {_day(labels.mature_until_ms, zone)} ({labels.too_young_labelled:,} of them labelled)"
+        f"after {_formats(report).day(labels.mature_until_ms)} ({labels.too_young_labelled:,} of them labelled)"
     )
     sides = [("old", labels.old), ("new", labels.new)]
     columns = [
@@ -137,22 +139,24 @@ def _labels(report: BacktestReport, labels: Labels) -> Group:
 
 
 def _caught_rows(report: BacktestReport, caught: list[Caught]) -> Iterator[tuple[str, list[str]]]:
-    yield "fraud caught", [_count(each.tp) for each in caught]
-    yield "fraud missed", [_count(each.fn) for each in caught]
-    yield "good ones hit", [_count(each.fp) for each in caught]
-    yield "precision", [_share(each.precision) for each in caught]
-    yield "recall", [_share(each.recall) for each in caught]
-    yield "good per fraud", [_number(each.false_positives_per_fraud) for each in caught]
-    yield f"saved {report.currency}", [_money(each.amount_saved_minor, report) for each in caught]
-    yield "wrongly stopped", [_money(each.amount_wrongly_stopped_minor, report) for each in caught]
-    yield "missed", [_money(each.amount_missed_minor, report) for each in caught]
+    formats = _formats(report)
+    yield "fraud caught", [formats.count(each.tp) for each in caught]
+    yield "fraud missed", [formats.count(each.fn) for each in caught]
+    yield "good ones hit", [formats.count(each.fp) for each in caught]
+    yield "precision", [formats.share(each.precision) for each in caught]
+    yield "recall", [formats.share(each.recall) for each in caught]
+    yield "good per fraud", [formats.ratio(each.false_positives_per_fraud) for each in caught]
+    yield f"saved {report.currency}", [formats.money(each.amount_saved_minor) for each in caught]
+    yield "wrongly stopped", [formats.money(each.amount_wrongly_stopped_minor) for each in caught]
+    yield "missed", [formats.money(each.amount_missed_minor) for each in caught]
 
 
 def _flips(report: BacktestReport, flips: list[Flip], purchases: int) -> Iterator[Text]:
-    zone = ZoneInfo(report.time_zone)
+    formats = _formats(report)
     yield Text(f"{purchases:,} are decided otherwise, the largest:", "bold")
     for flip in flips:
-        at = datetime.fromtimestamp(flip.event_time / 1000, zone).strftime("%m-%d %H:%M")
+        # The year is said above.
+        at = formats.minute(flip.event_time).partition("-")[2]
         line = Text(f"{at}  {shortened(flip.account_id):<9} {format_minor(flip.amount, flip.currency):>16}  ")
         line.append(flip.old.value, STYLES[flip.old]).append(" → ").append(flip.new.value, STYLES[flip.new])
         line.append(f"  {flip.verdict}" if flip.verdict else "", "bold")
@@ -165,6 +169,10 @@ def _flips(report: BacktestReport, flips: list[Flip], purchases: int) -> Iterato
         yield line
 
 
+def _formats(report: BacktestReport) -> Formats:
+    return Formats(report.currency, report.time_zone, _NONE)
+
+
 def _words(why: Why, currency: str | None) -> str:
     reason = Reason(why.rule, why.code, why.action, why.feature, why.observed, why.threshold)
     return reason_text(reason, currency)
@@ -175,19 +183,3 @@ def _table(*heads: str) -> Table:
     for number, head in enumerate(heads):
         table.add_column(head, justify="right" if number else "left", overflow="fold")
     return table
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _number(number: float | None) -> str:
-    return _NONE if number is None else f"{number:,.2f}"
-
-
-def _share(share: float | None) -> str:
-    return _NONE if share is None else f"{share:.2%}"
-
-
-def _money(amount_minor: int, report: BacktestReport) -> str:
-    return format_minor(amount_minor, report.currency).removesuffix(f" {report.currency}")

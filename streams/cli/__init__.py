@@ -28,10 +28,10 @@ from streams.cli import (
 from streams.cli.running import EXIT_UNDONE, os_error_in_words
 from streams.engine.core import TopicMissingError
 from streams.logs import configure_logging
+from streams.produce import InvalidRecords
 from streams.recording.errors import RecordingError
 from streams.rulesets import RulesetsError
 from streams.settings import SettingsError
-from streams.simulate import InvalidRecording
 from streams.timeline.label_file import LabelFileError
 from streams.topics import TopicsError
 from streams.tune.errors import TuneError
@@ -43,7 +43,7 @@ __all__ = ["app", "main"]
 _PLAIN_ERRORS = (
     BrokerError,
     BrokerUnreachableError,
-    InvalidRecording,
+    InvalidRecords,
     LabelFileError,
     RecordingError,
     RulesetError,

@@ -11,7 +11,7 @@ import typer
 from streams.cli.writing import write_records
 from streams.produce import moved_to, produce_lines, read_lines
 from streams.settings import read_settings
-from streams.simulate import SimulationConfig, write_recording
+from streams.simulate import SimulationConfig, write_events
 from streams.simulate import simulate as run_simulation
 
 
@@ -37,7 +37,7 @@ def simulate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     simulation = run_simulation(config)
-    write_recording(simulation.events, output)
+    write_events(simulation.events, output)
     typer.echo(f"wrote {len(simulation.events)} records to {output}")
 
 

@@ -54,8 +54,7 @@ def replay(
     if speed != "1" or shift_to_now:
         raise typer.BadParameter("--speed and --shift-to-now go with --to-kafka")
     spare_the_collector()
-    rows = rows_to_read(opened)
-    with interruptible() as verify_not_pressed, progress_bar("replaying", rows, verify_not_pressed) as note:
+    with interruptible() as verify, progress_bar("replaying", rows_to_read(opened), verify) as note:
         report = run_replay(opened, show, summed(note))
     if as_json:
         typer.echo(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))

@@ -1,1 +1,1 @@
-"""Self-contained pages: their look, their charts and how figures are written, whatever the report."""
+"""Self-contained pages: their look and their charts, whatever the report."""

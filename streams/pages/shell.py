@@ -17,8 +17,8 @@ from markupsafe import Markup
 from plotly import offline
 from pydantic import BaseModel
 
+from streams.formats import Formats
 from streams.pages.charts import Chart
-from streams.pages.formats import Formats
 
 _SCRIPT: Final = "page.js"
 

@@ -15,11 +15,10 @@ from models.problem import first_problem
 from rules.fold import Record
 from streams import topics
 from streams.engine.partitioner import partition_for
-from streams.produce import OutgoingLine, read_lines
+from streams.produce import InvalidRecords, OutgoingLine, read_lines
 from streams.recording.manifest import Manifest, TopicEntry
 from streams.recording.writer import new_recording
 from streams.settings import Settings
-from streams.simulate import InvalidRecording
 
 _WRITE_BYTES: Final = 64 * 1024 * 1024
 _TOLD_EVERY: Final = 1_000
@@ -44,7 +43,7 @@ def import_lines(
 
     A line is a record of a simulation's file (`topic`, `key`, `at_ms`, `value`), or simply a purchase, a label, a
     credit limit or a repayment. Each gets the next offset of its key's partition, and `at_ms`, else `event_time`, as
-    the broker's timestamp. `on_lines` hears now and then how many are read. Raises InvalidRecording, which names
+    the broker's timestamp. `on_lines` hears now and then how many are read. Raises InvalidRecords, which names
     the line, OSError and RecordingError.
     """
     manifest = Manifest(
@@ -83,5 +82,5 @@ def _record(line: OutgoingLine, partition: int, offset: int) -> Record:
         at_ms = _time.validate_python(at)
     except ValidationError as error:
         name = "at_ms" if line.at_ms is not None else "event_time"
-        raise InvalidRecording(first_problem(error, line.where).replace("the record", name, 1)) from None
+        raise InvalidRecords(first_problem(error, line.where).replace("the record", name, 1)) from None
     return Record(offset, at_ms, line.key, orjson.dumps(line.value), (), partition)

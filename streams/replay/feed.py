@@ -82,7 +82,7 @@ def moved(value: bytes | None, by_ms: int) -> bytes | None:
 async def feed(settings: Settings, source: Feed, on_written: Callable[[int], object] = lambda _: None) -> None:
     """Write until all is acknowledged; `on_written` hears now and then how many are.
 
-    Raises RecordingError, InvalidRecording for a record that the broker refuses, TopicsError where a topic is
+    Raises RecordingError, InvalidRecords for a record that the broker refuses, TopicsError where a topic is
     missing, BrokerUnreachableError and other KafkaErrors.
     """
     async with producer_client(settings, source.topics) as producer:

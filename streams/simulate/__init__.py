@@ -1,16 +1,14 @@
-"""A seeded world of shoppers and fraudsters, and the recordings made from it."""
+"""A seeded world of shoppers and fraudsters, and the files of events made from it."""
 
 from streams.simulate.config import SimulationConfig
+from streams.simulate.event_file import write_events
 from streams.simulate.events import SimulatedEvent, Simulation
-from streams.simulate.recording import InvalidRecording, read_recording, write_recording
 from streams.simulate.simulation import simulate
 
 __all__ = [
-    "InvalidRecording",
     "SimulatedEvent",
     "Simulation",
     "SimulationConfig",
-    "read_recording",
     "simulate",
-    "write_recording",
+    "write_events",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from streams.simulate.config import SimulationConfig
-from streams.simulate.recording import write_recording
+from streams.simulate.event_file import write_events
 from streams.simulate.simulation import simulate
 
 DEMO_RECORDING: Final = Path("examples/recordings/demo.jsonl.gz")
@@ -24,7 +24,7 @@ DEMO: Final = SimulationConfig(
 
 def write_demo(path: Path = DEMO_RECORDING) -> None:
     """Make the demo's recording anew. Raises OSError."""
-    write_recording(simulate(DEMO).events, path)
+    write_events(simulate(DEMO).events, path)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Repeats:
         column = batch.texts["transaction_id"]
         transactions, bodies = hash_texts(column.words)[column.codes], batch.body_hashes()
         since_ms = int(batch.event_time_ms[0]) - KEEP_MS
-        again = self._doubtful(transactions, since_ms)
+        again = self._doubtful(transactions)
         if not again.any():
             self._keep(_Run.of(transactions, batch.event_time_ms, bodies), since_ms)
             return None
@@ -61,7 +61,7 @@ class Repeats:
         self._keep(_Run.of(transactions[rows], batch.event_time_ms[rows], bodies[rows]), since_ms)
         return rows
 
-    def _doubtful(self, transactions: Hashes, since_ms: int) -> Bools:
+    def _doubtful(self, transactions: Hashes) -> Bools:
         """Which rows have a transaction that the last day had, or that is there twice."""
         _, inverse, counts = np.unique(transactions, return_inverse=True, return_counts=True)
         again = counts[inverse] > 1

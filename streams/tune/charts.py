@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from streams.formats import Formats
 from streams.pages.charts import (
     FRAUD,
     GENUINE,
@@ -23,7 +24,6 @@ from streams.pages.charts import (
     plain,
     value_axis,
 )
-from streams.pages.formats import Formats
 from streams.tune.report import CandidateReport, Curve, Figures, Grid, TuneReport
 from streams.tune.words import changes_told
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from streams.pages.formats import Formats
+from streams.formats import Formats
 from streams.pages.shell import Tile, render
 from streams.tune.charts import charts_of
 from streams.tune.report import Figures, TuneReport

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from models.money import format_minor
+from streams.formats import Formats
 from streams.tune.report import Budget, Curve, Figures, TuneReport
 from streams.tune.words import budget_in_words, changes_in_words, shown_front, values_in_words
 
@@ -44,7 +42,7 @@ def _lines(patch: str) -> list[str]:
 
 
 def _head(report: TuneReport) -> Text:
-    recorded, labels, zone = report.recording, report.labels, ZoneInfo(report.time_zone)
+    recorded, labels = report.recording, report.labels
     because = f": {report.rows_because}" if report.rows_because else ""
     unlabelled = "count as good" if labels.unlabelled_as == "genuine" else "left out"
     lines = [
@@ -56,7 +54,7 @@ def _head(report: TuneReport) -> Text:
         ),
     ]
     if report.holdout is not None:
-        split = datetime.fromtimestamp(report.holdout.split_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
+        split = _formats(report).minute(report.holdout.split_ms)
         lines.append(Text(f"figures are of the purchases before {split} ({report.time_zone}); the others are held out"))
     return Text("\n").join(lines)
 
@@ -117,19 +115,19 @@ def _parts(report: TuneReport, number: int, name: str) -> Iterator[Table]:
 
 
 def _cells(report: TuneReport, figures: Figures) -> list[str]:
-    stopped = figures.stopped
+    stopped, formats = figures.stopped, _formats(report)
     return [
-        _share(stopped.recall),
-        _share(stopped.precision),
-        _share(figures.flag_share),
-        _share(figures.block_share),
-        f"{stopped.fp:,}",
-        format_minor(figures.cost_minor, report.currency).removesuffix(f" {report.currency}"),
+        formats.share(stopped.recall),
+        formats.share(stopped.precision),
+        formats.share(figures.flag_share),
+        formats.share(figures.block_share),
+        formats.count(stopped.fp),
+        formats.money(figures.cost_minor),
     ]
 
 
-def _share(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.2%}"
+def _formats(report: TuneReport) -> Formats:
+    return Formats(report.currency, report.time_zone, _NONE)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -14,7 +14,7 @@ import pytest
 
 from streams.broker.broker import free_port
 from streams.cli import main
-from streams.simulate import read_recording
+from streams.produce import read_lines
 
 RULES = Path(__file__).resolve().parents[2] / "examples" / "rules"
 CHECKOUT = RULES / "checkout.yaml"
@@ -229,7 +229,7 @@ def test_the_same_seed_gives_the_same_bytes(stopbank: Stopbank, tmp_path: Path) 
         assert stopbank("simulate", "--output", file, *options).code == 0
     first, second, other = (file.read_bytes() for file in files)
     assert first == second != other
-    assert sum(event.topic == "purchases" for event in read_recording(files[0])) == 200
+    assert sum(line.topic == "purchases" for line in read_lines(files[0])) == 200
 
 
 def test_a_start_in_another_century_is_refused(stopbank: Stopbank, tmp_path: Path) -> None:

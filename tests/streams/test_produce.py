@@ -8,8 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from streams.produce import OutgoingLine, moved_to, read_lines
-from streams.simulate import InvalidRecording
+from streams.produce import InvalidRecords, OutgoingLine, moved_to, read_lines
 
 PURCHASE = {"transaction_id": "t-1", "account_id": "a-1", "event_time": 1_000}
 RECORDED = {"topic": "labels", "key": "a-1", "at_ms": 5, "value": {"verdict": "fraud"}}
@@ -22,7 +21,7 @@ def written(folder: Path, content: bytes, name: str = "file.jsonl") -> Path:
 
 
 def problem(path: Path) -> str:
-    with pytest.raises(InvalidRecording) as caught:
+    with pytest.raises(InvalidRecords) as caught:
         list(read_lines(path))
     return str(caught.value)
 

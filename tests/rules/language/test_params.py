@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.parameter import ParamValue, kind_of
 from rules.language.check import check_text
-from rules.language.compile import CompiledRuleset, check_rule_file, check_with, compile_checked, compile_ruleset
+from rules.language.compile import CompiledRuleset, compile_ruleset
 from rules.language.diagnostics import RulesetError
 from rules.language.params import with_values
 from tests.rules.language.generated import RuleFileText, rule_files, worlds
@@ -233,17 +233,6 @@ def test_given_values_stand_in_for_those_of_the_file() -> None:
     assert compiled.document.params["burst"].value == Decimal(7)
     assert not judge(compiled, {"count(device_id, 1h)": 7}, amount=60_000, device_id="d-1").reasons
     assert judge(compiled, {"count(device_id, 1h)": 8}, amount=60_000, device_id="d-1").reasons
-
-
-def test_a_checked_file_takes_other_values_as_its_text_does() -> None:
-    values: dict[str, ParamValue] = {"burst": Decimal(7), "reach": "1h"}
-    again = compile_checked(check_with(check_rule_file(SOURCE, "f.yaml"), values))
-    assert again.version == compiled_with(**values).version
-    assert again.conditions == compiled_with(**values).conditions
-    with pytest.raises(RulesetError, match="a window is 1s to 90d long"):
-        check_with(check_rule_file(SOURCE, "f.yaml"), {"reach": "91d"})
-    with pytest.raises(RulesetError, match=r"did you mean `reach`\?"):
-        check_with(check_rule_file(SOURCE, "f.yaml"), {"reech": "9d"})
 
 
 def test_given_values_that_do_not_fit_are_refused() -> None:

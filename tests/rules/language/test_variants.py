@@ -51,7 +51,9 @@ def test_it_is_what_compiling_makes_of_the_values(values: dict[str, Decimal | st
 def test_values_that_a_condition_can_not_have_are_told_with_their_place() -> None:
     with pytest.raises(RulesetError, match=r"<rules>:9:.*decimals"):
         Variants(RULES).of({"large": Decimal("1.005")})
-    with pytest.raises(RulesetError, match="unknown parameter `bust`"):
+    with pytest.raises(RulesetError, match="a window is 1s to 90d long"):
+        Variants(RULES).of({"reach": "91d"})
+    with pytest.raises(RulesetError, match=r"(?s)unknown parameter `bust`.*did you mean `burst`\?"):
         Variants(RULES).of({"bust": Decimal(1)})
     with pytest.raises(RulesetError, match="amuont"):
         Variants(RULES.replace("amount", "amuont"))

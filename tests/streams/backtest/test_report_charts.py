@@ -12,8 +12,8 @@ from models.decision import Action
 from streams.backtest.report import Caught, RuleReport, WeekSide
 from streams.backtest.report_charts import report_charts
 from streams.backtest.views import acted, judged_weeks
+from streams.formats import Formats
 from streams.pages.charts import NEW, OLD, Series, bars
-from streams.pages.formats import Formats
 from tests.streams.backtest.sample_report import sample_report
 
 REPORT = sample_report()

@@ -19,7 +19,7 @@ from streams.recording.location import Location
 from streams.recording.lock import locked
 from streams.recording.manifest import MANIFEST
 from streams.recording.reader import Recording
-from streams.simulate import SimulationConfig, simulate, write_recording
+from streams.simulate import SimulationConfig, simulate, write_events
 from streams.topics import PURCHASES
 from tests.integration.commands import wait_until
 from tests.streams.recording.made import START_MS, lived, record_line
@@ -156,7 +156,7 @@ def test_damage_is_found_by_a_slice_which_then_leaves_nothing(stopbank: Stopbank
 
 def test_a_simulations_file_is_imported_as_it_is(stopbank: Stopbank, tmp_path: Path) -> None:
     events = simulate(SimulationConfig(3, 20, 200, START_MS, 3_600, 0.1)).events
-    write_recording(events, tmp_path / "events.jsonl.gz")
+    write_events(events, tmp_path / "events.jsonl.gz")
     ran = stopbank("recording", "import", tmp_path / "events.jsonl.gz", tmp_path / "r", "--partitions", 3)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"wrote {len(events)} records to {tmp_path}/r")

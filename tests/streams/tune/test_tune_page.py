@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.pages.formats import Formats
+from streams.formats import Formats
 from streams.timeline.labels import LabelTable
 from streams.tune.options import Limits, RuleText, TuneOptions
 from streams.tune.page import render_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.pages.formats import Formats
+from streams.formats import Formats
 
 SHANGHAI = Formats("CNY", "Asia/Shanghai")
 
