@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -64,7 +64,7 @@ def _named(topic: str, value: bytes | None, headers: HeaderPairs) -> list[Any] |
 def _header(headers: HeaderPairs, name: str) -> bytes:
     """Stopbank's own header, the last of its name. Raises KeyError where there is none, or none with a value."""
     # Clients type a header's value as bytes, and in a record of another program it may be null.
-    value: bytes | None = dict(headers)[name]
+    value = cast("bytes | None", dict(headers)[name])
     if value is None:
         raise KeyError(name)
     return value

@@ -18,8 +18,10 @@ from tests.streams.replay.test_replay import OTHER_COUNTS, SECOND_RULES, differe
 
 RULES = {"stations": LABEL_RULES, "bundles": ACCOUNT_RULES}
 # Streams in which stations or desks, or routers, send again what lies around the beginning and do not come to its end.
-MOMENTS = [("stations", seed) for seed in (6, 11, 12, 16, 17, 20, 24, 35, 38, 42, 48, 50, 58)]
-MOMENTS += [("bundles", seed) for seed in (6, 8, 13, 39, 52)]
+MOMENTS = [
+    *(("stations", seed) for seed in (6, 11, 12, 16, 17, 20, 24, 35, 38, 42, 48, 50, 58)),
+    *(("bundles", seed) for seed in (6, 8, 13, 39, 52)),
+]
 
 
 def moment(rules: str, seed: int, folder: Path) -> Recording:
