@@ -12,8 +12,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Raises OSError.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or Path())
-    partial = Path(name)
+    handle, partial = _begun(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -25,6 +24,22 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def verify_can_be_written(path: Path) -> None:
+    """Look whether `write_whole` would find a place for the file, and leave nothing behind. Raises OSError."""
+    handle, partial = _begun(path)
+    os.close(handle)
+    partial.unlink()
+
+
+def _begun(path: Path) -> tuple[int, Path]:
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or Path())
+    except OSError as error:
+        # The name that was to be is nobody's business.
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    return handle, Path(name)
 
 
 def _umask() -> int:

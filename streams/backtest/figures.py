@@ -58,8 +58,9 @@ def report_of(counted: Counted, new: Party, old: Party | None) -> BacktestReport
     total, has_labels = counted.weeks.total(), counted.counts.labels > 0
     plan = new.ruleset.plan
     labels = _labels(counted, total, has_old=old is not None) if has_labels else None
+    recorded = recorded_of(counted.recording, counted.counts, counted.bad_labels, plan.time_zone)
     return BacktestReport(
-        recording=recorded_of(counted.recording, counted.counts, counted.bad_labels, plan.time_zone),
+        recording=recorded,
         currency=plan.currency,
         time_zone=plan.time_zone,
         compared=total.count(),
@@ -70,7 +71,7 @@ def report_of(counted: Counted, new: Party, old: Party | None) -> BacktestReport
         flips=_flips(counted, total) if old is not None else None,
         weeks=_weeks(counted, plan.time_zone, has_labels=has_labels, has_old=old is not None),
         labels=labels,
-        notes=notes_of(new, old, labels),
+        notes=notes_of(recorded, new, old, labels),
         elapsed_s=round(counted.elapsed_s, 3),
     )
 

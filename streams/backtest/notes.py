@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from streams.backtest.contender import Party
-from streams.backtest.report import Labels
+from streams.backtest.report import Labels, Recorded
 
 
-def notes_of(new: Party, old: Party | None, labels: Labels | None) -> list[str]:
+def notes_of(recorded: Recorded, new: Party, old: Party | None, labels: Labels | None) -> list[str]:
     """A sentence for each."""
     notes: list[str] = []
+    if not recorded.purchases:
+        notes.append("The recording has no purchase that could be decided on: all figures are of nothing.")
     if old is None:
-        notes.append("No ruleset was recorded and none was named: there is nothing to compare with.")
+        notes.append("No ruleset was recorded and none was named with --against: there is nothing to compare with.")
     if labels is None:
         notes.append("The recording has no labels: what is fraud is not known, and nothing is said about it.")
     else:

@@ -70,18 +70,17 @@ def _told(side: Side) -> str:
 
 def _actions(report: BacktestReport) -> Table:
     formats = _formats(report)
-    table = _table("", "old", "share", "new", "share", f"new {report.currency}", "of amount")
+    old = report.old
+    table = _table("", *(["old", "share"] if old else []), "new", "share", f"new {report.currency}", "of amount")
     for action in ACTIONS:
-        new = getattr(report.new.actions, action.value)
-        old = getattr(report.old.actions, action.value) if report.old is not None else None
+        was, now = old and getattr(old.actions, action.value), getattr(report.new.actions, action.value)
         table.add_row(
             Text(action.value, STYLES[action]),
-            formats.count(old.purchases) if old is not None else _NONE,
-            formats.share(old.share) if old is not None else _NONE,
-            formats.count(new.purchases),
-            formats.share(new.share),
-            formats.money(new.amount_minor),
-            formats.share(new.amount_share),
+            *([formats.count(was.purchases), formats.share(was.share)] if was else []),
+            formats.count(now.purchases),
+            formats.share(now.share),
+            formats.money(now.amount_minor),
+            formats.share(now.amount_share),
         )
     return table
 
@@ -160,6 +159,7 @@ def _flips(report: BacktestReport, flips: list[Flip], purchases: int) -> Iterato
         line = Text(f"{at}  {shortened(flip.account_id):<9} {format_minor(flip.amount, flip.currency):>16}  ")
         line.append(flip.old.value, STYLES[flip.old]).append(" → ").append(flip.new.value, STYLES[flip.new])
         line.append(f"  {flip.verdict}" if flip.verdict else "", "bold")
+        line.append(f"\n    {flip.transaction_id}")
         old_currency = report.old.currency if report.old is not None else None
         for name, currency, reasons in (
             ("old", old_currency, flip.old_reasons),

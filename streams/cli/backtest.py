@@ -61,7 +61,7 @@ def backtest(
         stopbank backtest recordings/march --rules new.yaml --json | jq .matrix
     """
     options = BacktestOptions(maturity_ms(maturity), unlabelled.value, flips)
-    verify_writable(html, "--html")
+    verify_writable(html, "--html", rules, against, labels)
     new = Contender(_compiled(rules), str(rules))
     old = Contender(_compiled(against), str(against)) if against is not None else None
     with interruptible() as verify:

@@ -30,10 +30,14 @@ from streams.topics import DEFAULT_PARTITIONS
 _HELP = """
 Recordings: verify, describe and cut what `stopbank record` wrote, or import one.
 
-    stopbank recording verify recordings/october
-    stopbank recording info recordings/october
-    stopbank recording slice recordings/october friday --from 2026-10-02T00:00:00Z --until 2026-10-03T00:00:00Z
-    stopbank recording import history.jsonl.gz recordings/history
+A recording is a directory, or a place in an object store like `s3://bucket/october`.
+
+```
+stopbank recording verify recordings/october
+stopbank recording info recordings/october
+stopbank recording slice recordings/october late --from 2026-10-20T00:00:00Z
+stopbank recording import history.jsonl.gz recordings/history
+```
 """
 _MB = 1024 * 1024
 _moment = TypeAdapter[int](EventTimeMs)
@@ -79,7 +83,9 @@ def verify(recording: Place) -> None:
 def info(recording: Place, as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False) -> None:
     """Say what is in it: topics, offsets, times, versions of rules, labels.
 
-    stopbank recording info recordings/october --json | jq .versions
+    With `--json` offsets by partition too.
+
+        stopbank recording info recordings/october --json | jq .versions
     """
     with interruptible() as verify_not_pressed:
         described = describe(Recording.open(recording))
@@ -164,11 +170,13 @@ def _moment_of(text: str | None, option: str) -> int | None:
 
 
 def _show(described: RecordingInfo) -> None:
-    table = Table("topic", box=None)
-    for title in ("partitions", "records", "segments", "MB"):
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    # Where it is narrow, times are wrapped, not names.
+    table.add_column("topic", min_width=max((len(topic.topic) for topic in described.topics), default=0))
+    for title in ("parts", "records", "files", "MB"):
         table.add_column(title, justify="right")
     for title in ("first (UTC)", "last (UTC)"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for topic in described.topics:
         table.add_row(
             topic.topic,
@@ -176,8 +184,8 @@ def _show(described: RecordingInfo) -> None:
             f"{topic.records:,}",
             str(topic.segments),
             f"{topic.size_bytes / _MB:.1f}",
-            _utc(topic.first_ms),
-            _utc(topic.last_ms),
+            _minute(topic.first_ms),
+            _minute(topic.last_ms),
         )
     console = Console(highlight=False)
     console.print(f"ruleset {described.ruleset}, made {_utc(described.created_ms)} (UTC)")
@@ -199,3 +207,7 @@ def _cut_by(by: SliceOf) -> str:
 
 def _utc(ms: int | None) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if ms is not None else ""
+
+
+def _minute(ms: int | None) -> str:
+    return _utc(ms)[:16]

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from rules.language.parser import duration_ms
+from streams.cli.running import os_error_in_words
+from streams.whole_file import verify_can_be_written
 
 _DURATION: Final = re.compile(r"[0-9]{1,6}[smhd]")
 
@@ -42,11 +44,19 @@ def maturity_ms(text: str) -> int:
     return duration_ms(text)
 
 
-def verify_writable(file: Path | None, option: str) -> None:
-    """Say at once, and not at the end, that a file can't be written."""
+def verify_writable(file: Path | None, option: str, *read: Path | None) -> None:
+    """Say at once, and not at the end, that a file can't be written, or would replace one that is read."""
     if file is None:
         return
+    if file.resolve() in {each.resolve() for each in read if each is not None}:
+        raise typer.BadParameter(f"{file} is read, and would be replaced: name another file", param_hint=option)
     if file.is_dir():
         raise typer.BadParameter(f"{file} is a directory: name a file", param_hint=option)
     if not file.parent.is_dir():
         raise typer.BadParameter(f"{file.parent} is no directory: create it first", param_hint=option)
+    try:
+        verify_can_be_written(file)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{os_error_in_words(error)}: name a place that can be written", param_hint=option
+        ) from None

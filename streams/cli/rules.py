@@ -23,13 +23,15 @@ from streams.settings import read_settings
 _HELP = """
 Check rules, put them into force, take them back.
 
-    stopbank rules check examples/rules/*.yaml
-    stopbank rules test examples/rules/*.yaml
-    stopbank rules publish examples/rules/checkout.yaml --note "tighter on new devices"
-    stopbank rules list
-    stopbank rules rollback
-
 `STOPBANK_RULESET` names the ruleset that decides.
+
+```
+stopbank rules check examples/rules/*.yaml
+stopbank rules test examples/rules/*.yaml
+stopbank rules publish examples/rules/checkout.yaml --note "tighter on new devices"
+stopbank rules list
+stopbank rules rollback
+```
 """
 
 app = typer.Typer(no_args_is_help=True, help=_HELP, short_help="Check rules, put them into force, take them back.")
@@ -145,8 +147,10 @@ def rollback(
 ) -> None:
     """Put an earlier version into force again.
 
+    ```
     stopbank rules rollback
     stopbank rules rollback d212d85aef169ca3 --note "the new limits block too much"
+    ```
     """
     settings = read_settings()
     chosen = run(roll_back(settings, _who(), version, note))

@@ -49,6 +49,7 @@ def interruptible() -> Generator[Callable[[], None], None, None]:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield verify
+        verify()
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except Exception:

@@ -41,8 +41,10 @@ def tail(
 ) -> None:
     """Show decisions as they come, until Ctrl-C. Colours where there is a terminal.
 
+    ```
     stopbank tail --action block
     stopbank tail --json --from-beginning | jq .reasons
+    ```
     """
     if action is Action.APPROVE:
         raise typer.BadParameter("approvals have no topic of their own: use flag or block")

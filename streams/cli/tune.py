@@ -77,8 +77,8 @@ def tune(
     limits = Limits(max_flag_rate, max_block_rate, _cost(max_cost))
     if patch is not None and limits == Limits():
         raise typer.BadParameter("without a budget there is no best candidate to make a patch of", param_hint="--patch")
-    verify_writable(patch, "--patch")
-    verify_writable(html, "--html")
+    verify_writable(patch, "--patch", rules, labels)
+    verify_writable(html, "--html", rules, labels, patch)
     options = TuneOptions(maturity_ms(maturity), unlabelled.value, holdout, max_candidates, limits)
     text = RuleText(read_text(rules, newline=""), str(rules), name_in_patch(rules, Path.cwd()))
     with interruptible() as verify:
@@ -106,7 +106,9 @@ def _show(report: TuneReport, rules: RuleText, patch: Path | None, *, as_json: b
         if patch is not None:
             console.print(f"\nWritten to {patch}.", soft_wrap=True)
         if not Path(rules.name_in_patch).exists():
-            console.print(f"\nThe patch names the file from {Path(rules.file).parent}.", soft_wrap=True)
+            console.print(
+                f"\nThe patch names the file from {Path(rules.file).parent.resolve()}: apply it there.", soft_wrap=True
+            )
     elif report.best is not None:
         console.print("The file as it is has the best values: there is nothing to patch.")
 

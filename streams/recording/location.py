@@ -32,7 +32,7 @@ class Location:
         if system is not None:
             self._system, self._root = system, self.text
         elif "://" in text:
-            self._system, self._root = self._told("", lambda: pafs.FileSystem.from_uri(text))
+            self._system, self._root = self._told("", lambda: _system_of(text))
             self._root = self._root.rstrip("/")
         else:
             self._system, self._root = pafs.LocalFileSystem(), str(Path(text).absolute())
@@ -98,6 +98,14 @@ class Location:
         except (OSError, pa.ArrowException, ValueError) as error:
             said = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise RecordingError(f"{self.of(file) if file else self.text}: {said}") from None
+
+
+def _system_of(uri: str) -> tuple[pafs.FileSystem, str]:
+    try:
+        return pafs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:
+        said = str(error).splitlines()[0]
+        raise RecordingError(f"{said}: name a directory, or a URI of s3://, gs://, abfs:// or hdfs://") from None
 
 
 def _to_disk(path: str) -> None:

@@ -38,11 +38,9 @@ class Recording:
 
     def require(self, *topics: str) -> None:
         """Raises RecordingError where one of these topics was not recorded."""
-        absent = [topic for topic in topics if topic not in self.manifest.topics]
+        absent = [topic for topic in dict.fromkeys(topics) if topic not in self.manifest.topics]
         if absent:
-            raise RecordingError(
-                f"{self.name}: {', '.join(absent)} was not recorded: `stopbank record` takes all topics"
-            )
+            raise RecordingError(f"{self.name}: not recorded: {', '.join(absent)}. `stopbank record` takes all topics")
 
     def table(self, entry: SegmentEntry) -> pa.Table:
         """One segment's table (see `streams.recording.segment.SCHEMA`)."""

@@ -19,24 +19,25 @@ class Choice(NamedTuple):
 def choose(candidates: Sequence[CandidateReport], budget: Budget) -> Choice:
     """Choose by the figures of the first part: the most fraud stopped, then the least cost, then the fewest changes.
 
-    Nearest to the budget is what exceeds the limit that it exceeds most by the smallest factor. Between those that
-    are alike the first is chosen.
+    Nearest to the budget is what exceeds the limit that it exceeds most by the smallest factor, and of these what does
+    so with the next limit. Between those that are alike the first is chosen.
     """
-    within = [number for number, each in enumerate(candidates) if excess(each.figures, budget) <= 1]
+    within = [number for number, each in enumerate(candidates) if not any(_excesses(each.figures, budget))]
     if within:
         return Choice(min(within, key=lambda number: _rank(candidates[number])), None)
 
-    def distance(number: int) -> tuple[float, float, tuple[int, int, int]]:
+    def distance(number: int) -> tuple[list[float], float, tuple[int, int, int]]:
         figures = candidates[number].figures
-        return excess(figures, budget), _above_nothing(figures, budget), _rank(candidates[number])
+        return _excesses(figures, budget), _above_nothing(figures, budget), _rank(candidates[number])
 
     return Choice(None, min(range(len(candidates)), key=distance))
 
 
-def excess(figures: Figures, budget: Budget) -> float:
-    """By which factor the most exceeded limit is exceeded, 1 or less where none is."""
-    factors = (is_now / limit if limit else (inf if is_now else 0.0) for is_now, limit in _limited(figures, budget))
-    return max(factors, default=0.0)
+def _excesses(figures: Figures, budget: Budget) -> list[float]:
+    """By which factor each limit is exceeded, the largest first; 0 where one is kept."""
+    factors = (is_now / limit if limit else inf for is_now, limit in _limited(figures, budget) if is_now > limit)
+    kept = (0.0 for is_now, limit in _limited(figures, budget) if is_now <= limit)
+    return sorted([*factors, *kept], reverse=True)
 
 
 def _above_nothing(figures: Figures, budget: Budget) -> float:

@@ -7,13 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
 from streams.broker.broker import free_port
-from streams.cli import main
+from streams.cli import app, main
 from streams.produce import read_lines
 
 RULES = Path(__file__).resolve().parents[2] / "examples" / "rules"
@@ -70,9 +72,9 @@ def assert_one_error(ran: Ran, *told: str) -> None:
 # -- help -------------------------------------------------------------------------------------------
 
 COMMANDS = (
-    "demo", "worker", "topics", "topics create", "rules", "rules check", "rules publish", "rules list",
+    "demo", "worker", "topics", "topics create", "rules", "rules check", "rules test", "rules publish", "rules list",
     "rules rollback", "simulate", "produce", "tail", "record", "recording", "recording verify", "recording info",
-    "recording slice", "recording import", "backtest", "schema", "settings", "doctor",
+    "recording slice", "recording import", "replay", "backtest", "tune", "schema", "settings", "doctor",
 )  # fmt: skip
 
 
@@ -86,11 +88,23 @@ def test_the_first_help_names_every_command_and_how_to_begin(stopbank: Stopbank)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_examples_stand_on_lines_of_their_own(stopbank: Stopbank, command: str) -> None:
+    """Markdown would join lines that it takes for prose, and swallow asterisks."""
+    command_or_group: Any = get_command(app)
+    for name in command.split():
+        command_or_group = command_or_group.commands[name]
+    text = cleandoc(command_or_group.help).splitlines()
+    examples = [line.strip() for line in text if line.strip().startswith("stopbank ")]
+    shown = [line.strip() for line in stopbank(*command.split(), "--help").out.splitlines()]
+    assert not [line for line in examples if line not in shown]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_and_every_option(stopbank: Stopbank, command: str) -> None:
     ran = stopbank(*command.split(), "--help")
     assert ran.code == 0
     assert f"stopbank {command}" in ran.out
-    options = [line for line in ran.out.splitlines() if line.lstrip("│ *").startswith("--")]
+    options = [line for line in ran.out.splitlines() if line.startswith("│") and line.lstrip("│ *").startswith("--")]
     assert options
     for line in options:
         assert len(line.strip("│ ").split("  ")) > 1, f"no help: {line}"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from models.purchase import InvalidPurchase
 from rules.fold import Record
 from streams.backtest.report import BacktestReport
 from streams.cli import backtest, main
+from streams.recording.importing import import_lines
+from streams.recording.reader import Recording
 from streams.recording.writer import RecordingWriter
+from streams.settings import read_settings
+from streams.timeline.labels import LabelTable
 from tests.streams.backtest.story import NEW, OLD, record_story
 
 
@@ -88,11 +94,40 @@ def test_the_page_is_written_beside_the_summary(run: Run) -> None:
     assert "t-7" in page
 
 
-@pytest.mark.parametrize(("file", "told"), [("none/page.html", "none is no directory"), (".", "is a directory")])
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("none/page.html", "none is no directory"),
+        (".", "is a directory"),
+        ("./new.yaml", "new.yaml is read, and would be replaced"),
+    ],
+)
 def test_a_page_that_can_not_be_written_is_refused_before_the_work(run: Run, file: str, told: str) -> None:
     ran = run("story", "--rules", "new.yaml", "--html", file)
     assert (ran.code, ran.out) == (2, "")
     assert told in " ".join(ran.err.split())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory that nobody can write into")
+def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_work(run: Run) -> None:
+    ran = run("story", "--rules", "new.yaml", "--html", "/proc/page.html")
+    assert (ran.code, ran.out) == (2, "")
+    told = " ".join(ran.err.replace("│", " ").split())
+    assert "Invalid value for --html: /proc/page.html: " in told
+
+
+def test_what_ctrl_c_breaks_is_no_error_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The validation of a record that had been found right takes the interrupt for a fault of it."""
+
+    def interrupted(recording: Recording, file: Path | None = None) -> LabelTable:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise InvalidPurchase("purchase: ip: '10.0.3.7' is not an IPv4 or IPv6 address")
+
+    monkeypatch.setattr(LabelTable, "read", interrupted)
+    ran = run("story", "--rules", "new.yaml", "--html", "page.html")
+    assert (ran.code, ran.out) == (130, "")
+    assert not Path("page.html").exists()
 
 
 def test_its_options_reach_the_report(run: Run) -> None:
@@ -111,6 +146,17 @@ def test_a_recording_without_rulesets_is_told_of_the_new_rules_alone(run: Run, t
     told = " ".join(ran.out.split())
     assert "nothing to compare with" in told
     assert "has no labels" in told
+    assert "new share new CNY of amount" in told
+    assert "old share" not in told
+
+
+def test_a_recording_without_purchases_is_said_to_be_one(run: Run, tmp_path: Path) -> None:
+    limit = {"account_id": "a-1", "credit_limit": 1_000, "currency": "CNY", "event_time": 1772443800000}
+    (tmp_path / "limits.jsonl").write_text(json.dumps(limit))
+    import_lines([tmp_path / "limits.jsonl"], str(tmp_path / "limits"), read_settings({}), 1, lambda _: None)
+    ran = run("limits", "--rules", "new.yaml")
+    assert ran.code == 0
+    assert "has no purchase that could be decided on" in " ".join(ran.out.split())
 
 
 def test_the_last_of_the_recorded_rulesets_is_the_old_one(run: Run, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_info_tells_what_is_there(stopbank: Stopbank, place: Path) -> None:
     assert sum(told["labels"].values()) == len(read(place, "labels"))
     shown = stopbank("recording", "info", place).out
     for topic in described.topics:
-        assert f" {topic.topic} " in shown
+        assert f"\n{topic.topic} " in shown
     assert described.versions[0].version in shown
 
 

@@ -96,7 +96,7 @@ def test_a_store_that_is_no_directory_holds_recordings_too(tmp_path: Path) -> No
 
 
 def test_an_address_that_nothing_answers_to_is_told() -> None:
-    with pytest.raises(RecordingError, match="nowhere://bucket"):
+    with pytest.raises(RecordingError, match=r"nowhere://bucket.*s3://"):
         Location("nowhere://bucket")
 
 
@@ -106,7 +106,7 @@ def test_a_recording_without_records_is_one(tmp_path: Path) -> None:
     assert list(recording.read("purchases", 0)) == []
     assert recording.partitions("purchases") == 2
     assert recording.partitions("labels") == 0
-    with pytest.raises(RecordingError, match="labels was not recorded"):
+    with pytest.raises(RecordingError, match="not recorded: labels"):
         recording.require("purchases", "labels")
 
 

@@ -290,5 +290,5 @@ def test_a_ruleset_that_was_not_recorded_is_named(tmp_path: Path) -> None:
 def test_a_topic_that_was_not_recorded_is_named(tmp_path: Path) -> None:
     line = RecordedLine(LABEL_RULES)
     topics = {topic: parts for topic, parts in line.topics.items() if topic != SIGHTINGS}
-    with pytest.raises(RecordingError, match="sightings was not recorded"):
+    with pytest.raises(RecordingError, match="not recorded: sightings"):
         replay(write_recording(tmp_path / "r", topics))

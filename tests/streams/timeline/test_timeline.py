@@ -335,5 +335,5 @@ def test_a_recording_of_nothing_has_no_blocks(tmp_path: Path) -> None:
 
 def test_a_recording_without_the_purchases_topic_is_refused(tmp_path: Path) -> None:
     recording = record(tmp_path, [], {"labels": 1})
-    with pytest.raises(RecordingError, match="purchases was not recorded"):
+    with pytest.raises(RecordingError, match="not recorded: purchases"):
         Timeline(recording)

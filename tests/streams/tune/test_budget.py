@@ -60,9 +60,11 @@ def test_the_best_within_the_budget(candidates: list[CandidateReport], limits: B
         ([candidate(90, 3_000), candidate(10, 2_000)], budget(cost=1_000), 1),
         ([candidate(90, 2_000), candidate(95, 2_000)], budget(cost=1_000), 1),
         ([candidate(90, 0, flagged=40), candidate(10, 1_500, flagged=10)], budget(flag=0.02, cost=1_000), 1),
+        ([candidate(90, 0, flagged=40, blocked=9), candidate(10, 0, blocked=9)], budget(flag=0.02, block=0.001), 1),
+        ([candidate(90, 0, flagged=19, blocked=9), candidate(10, 0, blocked=9)], budget(flag=0.02, block=0.001), 0),
         ([candidate(90, 7), candidate(10, 3)], budget(cost=0), 1),
     ],
-    ids=["least-over", "then-most-fraud", "by-the-worst-limit", "over-nothing"],
+    ids=["least-over", "then-most-fraud", "by-the-worst-limit", "then-by-the-next", "kept-is-kept", "over-nothing"],
 )
 def test_what_comes_nearest_where_nothing_is_within(
     candidates: list[CandidateReport], limits: Budget, nearest: int
