@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.decision import Action
 from models.ruleset import RuleDocument
 from rules.columns.conditions import Judge
 from rules.columns.crowded_accounts import CrowdedAccounts
@@ -21,10 +22,9 @@ from rules.columns.table import Bools, Ints, PurchaseColumns
 from rules.language.compile import CompiledRuleset
 from rules.plan import Feature, Outcome, RulesetPlan, scope_of
 
-# Actions by number.
-APPROVE: Final = 0
-FLAG: Final = 1
-BLOCK: Final = 2
+# The actions by their code, and the codes.
+ACTIONS: Final = (Action.APPROVE, Action.FLAG, Action.BLOCK)
+APPROVE, FLAG, BLOCK = range(len(ACTIONS))
 _BY_DECISION: Final = frozenset({Outcome.APPROVED, Outcome.DECLINED})
 
 
@@ -33,7 +33,7 @@ class Evaluated(NamedTuple):
 
     `ok` is False where the ruleset has no rate for the currency: such a purchase is nowhere counted, matches
     nothing and is approved. `amount_minor` is in the ruleset's currency, `values` in the order of the plan's
-    features, `hits` has a row for each rule, in file order, shadow rules too; `actions` are APPROVE, FLAG, BLOCK.
+    features, `hits` has a row for each rule, in file order, shadow rules too; `actions` are codes of ACTIONS.
     The arrays belong to all who ask: they are not to be written to.
     """
 

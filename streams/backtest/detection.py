@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from models.decision import Action
-from streams.backtest.judged import ACTIONS, CODE_OF
+from rules.columns.evaluate import ACTIONS
+from streams.backtest.judged import CODE_OF
 from streams.backtest.maturity import Known
 from streams.backtest.report import Caught, Detection, Unlabelled
 from streams.backtest.tallies import Tally

@@ -7,11 +7,12 @@ from typing import Final
 
 from models.decision import Action
 from rules.calendar import period_clock
+from rules.columns.evaluate import ACTIONS
 from rules.plan import Period
 from streams.backtest.contender import Party
 from streams.backtest.detection import detection_of, good_of
 from streams.backtest.flips import FlipSample
-from streams.backtest.judged import ACTIONS, CODE_OF
+from streams.backtest.judged import CODE_OF
 from streams.backtest.maturity import Known
 from streams.backtest.notes import notes_of
 from streams.backtest.report import (

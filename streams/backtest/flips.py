@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from models.decision import Action, Reason
 from models.purchase import decode_purchase
+from rules.columns.evaluate import ACTIONS
 from rules.language.compile import CompiledRuleset
 from rules.language.planning import values_of
 from rules.language.typed import Measured
 from streams.backtest.contender import Party
-from streams.backtest.judged import ACTIONS
 from streams.backtest.report import Flip, Stamp, Verdict, Why
 from streams.timeline.timeline import Block
 

@@ -7,11 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decision import Action
+from rules.columns.evaluate import ACTIONS
 from rules.columns.table import Bools, Ints
 
-# The actions by their code.
-ACTIONS: Final = (Action.APPROVE, Action.FLAG, Action.BLOCK)
+# An action's code, as columns give it.
 CODE_OF: Final = {action: code for code, action in enumerate(ACTIONS)}
 
 ActionCodes = NDArray[np.uint8]

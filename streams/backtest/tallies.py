@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.calendar import period_clock
+from rules.columns.evaluate import ACTIONS
 from rules.columns.table import Ints
 from rules.plan import Period
-from streams.backtest.judged import ACTIONS, ActionCodes
+from streams.backtest.judged import ActionCodes
 from streams.backtest.maturity import Known
 from streams.backtest.sums import counts_of, sums_of
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from models.decision import Reason
 from models.money import format_minor
-from streams.backtest.judged import ACTIONS
+from rules.columns.evaluate import ACTIONS
 from streams.backtest.report import BacktestReport, Caught, Flip, Labels, RuleReport, Side, Why
 from streams.formats import Formats
 from streams.show import STYLES, reason_text, shortened

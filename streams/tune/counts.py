@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rules.columns.evaluate import ACTIONS
 from rules.columns.table import Bools, Ints
-from streams.backtest.judged import ACTIONS, ActionCodes
+from streams.backtest.judged import ActionCodes
 from streams.backtest.maturity import Known
 from streams.backtest.sums import counts_of, sums_of
 from streams.backtest.tallies import Tally

@@ -5,30 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from streams.broker.broker import free_port
-from streams.cli import app, main
+from streams.cli import app
 from streams.produce import read_lines
+from tests.streams.command import Ran, Run, runner
 
 RULES = Path(__file__).resolve().parents[2] / "examples" / "rules"
 CHECKOUT = RULES / "checkout.yaml"
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Stopbank = Callable[..., Ran]
+Stopbank = Run
 
 
 @pytest.fixture(autouse=True)
@@ -49,15 +43,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stopbank(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Stopbank:
     """Runs the command as its script does."""
 
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["stopbank", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(ended.value.code or 0), out, err)
-
-    return run
+    return runner(monkeypatch, capfd)
 
 
 def assert_one_error(ran: Ran, *told: str) -> None:

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from models.purchase import InvalidPurchase
 from rules.fold import Record
 from streams.backtest.report import BacktestReport
-from streams.cli import backtest, main
+from streams.cli import backtest
 from streams.recording.importing import import_lines
 from streams.recording.reader import Recording
 from streams.recording.writer import RecordingWriter
 from streams.settings import read_settings
 from streams.timeline.labels import LabelTable
 from tests.streams.backtest.story import NEW, OLD, record_story
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
+from tests.streams.command import Ran, Run, runner
 
 
 @pytest.fixture
@@ -42,15 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     Path("old.yaml").write_text(OLD)
     record_story(tmp_path / "story")
 
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["stopbank", "backtest", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(ended.value.code or 0), out, err)
-
-    return run
+    return runner(monkeypatch, capfd, "backtest")
 
 
 def assert_one_error(ran: Ran, *told: str) -> None:

@@ -6,31 +6,22 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from rules.language.compile import compile_ruleset
-from streams.cli import main, tune
+from streams.cli import tune
 from streams.recording.reader import Recording
 from streams.timeline.labels import LabelTable
 from streams.tune import page
 from streams.tune.report import TuneReport
+from tests.streams.command import Ran, Run, runner
 from tests.streams.timeline.recordings import Sent, record
 from tests.streams.tune.story import RULES, record_stream
 
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 # All that the recording has, a few hours, is old enough.
 ALL = ("stream", "--rules", "rules.yaml", "--maturity", "0d")
 
@@ -43,15 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     Path("rules.yaml").write_text(RULES + "rates: {USD: 7.1}\n")
     record_stream(tmp_path / "stream", 7, 120)
 
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["stopbank", "tune", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(ended.value.code or 0), out, err)
-
-    return run
+    return runner(monkeypatch, capfd, "tune")
 
 
 def report_of(ran: Ran) -> TuneReport:
