@@ -171,12 +171,12 @@ def _moment_of(text: str | None, option: str) -> int | None:
 
 def _show(described: RecordingInfo) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    # Where it is narrow, times are wrapped, not names.
-    table.add_column("topic", min_width=max((len(topic.topic) for topic in described.topics), default=0))
+    table.add_column("topic", no_wrap=True)
     for title in ("parts", "records", "files", "MB"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for title in ("first (UTC)", "last (UTC)"):
-        table.add_column(title)
+        # A narrow terminal has the date above the time.
+        table.add_column(title, min_width=10)
     for topic in described.topics:
         table.add_row(
             topic.topic,

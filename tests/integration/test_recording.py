@@ -202,6 +202,30 @@ async def test_a_topic_that_was_made_anew_is_told_and_what_was_recorded_stays(ka
     assert (place / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.needs_kafka
+async def test_purchases_that_were_written_in_transactions_are_recorded(kafka: str, tmp_path: Path) -> None:
+    place = tmp_path / "recording"
+    line = Line(kafka, "transactions")
+    await line.create_topics(2)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=line.topic("shop"))
+    await producer.start()
+    try:
+        for seed in (1, 2):
+            for one in shopping(seed, 40, accounts=20)[:40]:
+                async with producer.transaction():
+                    await producer.send(line.topic(one.topic), one.value, key=one.key)
+            # The end of each transaction takes an offset, the very last too.
+            assert await record_to_end(line, place) == 40
+    finally:
+        await producer.stop()
+    assert await same_as_topics(line, place) == 80
+    assert not verify(Recording.open(str(place))).damages
+    async with admin_client(line.settings) as admin:
+        await admin.create_partitions({line.topic(PURCHASES_TOPIC): NewPartitions(4)})
+    await some_purchases(line, 50, seed=3)
+    assert await record_to_end(line, place) == 50
+
+
 async def test_offsets_that_were_deleted_before_they_were_recorded_are_told(kafka: str, tmp_path: Path) -> None:
     place = tmp_path / "recording"
     line = await recorded_once(kafka, place)

@@ -8,12 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.label import InvalidLabel
+from models.purchase import InvalidPurchase
 from rules.fold import Record
+from streams.produce import InvalidRecords
+from streams.recording import importing, info, selection
 from streams.recording.info import describe
 from streams.recording.location import Location
 from streams.recording.lock import locked
@@ -262,3 +268,44 @@ def test_record_tells_where_no_broker_answers_and_leaves_nothing(stopbank: Stopb
     assert_one_error(stopbank("record", tmp_path / "r"), "no broker answers at 127.0.0.1")
     assert not (tmp_path / "r").exists()
     assert_one_error(stopbank("record", "nowhere://bucket/r"), "nowhere://bucket/r")
+
+
+# -- Ctrl-C where records are validated -------------------------------------------------------------
+
+
+def swallowed(error: type[Exception]) -> Callable[..., Any]:
+    """A validation within which Ctrl-C is pressed: pydantic takes that for a fault of the record."""
+
+    def validate(*_: object) -> Any:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise error("it was the interrupt")
+
+    return validate
+
+
+def test_a_slice_that_ctrl_c_ends_within_a_purchase_leaves_nothing(
+    stopbank: Stopbank, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Taken for a purchase that can't be read it would be left out, and nobody told.
+    monkeypatch.setattr(selection, "decode_purchase", swallowed(InvalidPurchase))
+    ran = stopbank("recording", "slice", place, tmp_path / "cut", "--account", "a-1")
+    assert (ran.code, ran.out, ran.err) == (130, "", "")
+    assert not (tmp_path / "cut").exists()
+
+
+def test_info_that_ctrl_c_ends_within_a_label_says_nothing(
+    stopbank: Stopbank, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(info, "decode_label", swallowed(InvalidLabel))
+    ran = stopbank("recording", "info", place)
+    assert (ran.code, ran.out, ran.err) == (130, "", "")
+
+
+def test_an_import_that_ctrl_c_ends_within_a_line_names_no_line(
+    stopbank: Stopbank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_record", swallowed(InvalidRecords))
+    ran = stopbank("recording", "import", lines_file(tmp_path, PURCHASE), tmp_path / "r")
+    assert (ran.code, ran.out, ran.err) == (130, "", "")
+    assert not (tmp_path / "r").exists()

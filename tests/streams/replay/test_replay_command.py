@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import cast
 
 import orjson
 import pytest
 
-from rules.fold import Record
-from streams.topics import DECISIONS
+from models.purchase import Purchase
+from rules import intake
+from rules.dead_letter import SOURCE_HEADER
+from rules.desk import RECEIVED_HEADER
+from rules.fold import Headers, Record
+from rules.route import ROUTE_HEADER
+from streams.topics import ASSESSMENTS, DEAD_LETTERS, DECISIONS, SIGHTINGS
 from tests.integration.commands import Stopbank
 from tests.integration.shopping import ACCOUNT_RULES
 from tests.streams.replay.recorded import RecordedLine, write_recording
-from tests.streams.replay.test_replay import shop
+from tests.streams.replay.test_replay import AT_MS, shop
+from tests.streams.test_cli import Stopbank as InProcess
 
 
 def ran(*arguments: object) -> CompletedProcess[str]:
@@ -90,3 +99,34 @@ def test_options_that_do_not_go_together_are_refused(equal: Path, options: list[
     result = ran(equal, *options)
     assert result.returncode == 2
     assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_ctrl_c_within_the_validation_of_a_record_ends_it(
+    stopbank: InProcess, equal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pydantic takes an interrupt for a fault of the record, which would be decided otherwise then."""
+    read = intake.decode_purchase
+
+    def interrupted(raw: bytes) -> Purchase:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return read(raw)
+
+    monkeypatch.setattr(intake, "decode_purchase", interrupted)
+    ended = stopbank("replay", equal)
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("topic", [DECISIONS, DEAD_LETTERS, ASSESSMENTS, SIGHTINGS])
+@pytest.mark.parametrize("name", [RECEIVED_HEADER, SOURCE_HEADER, ROUTE_HEADER])
+def test_a_header_without_a_value_is_compared_as_any_other(
+    line: RecordedLine, tmp_path: Path, topic: str, name: str
+) -> None:
+    """Clients type it as bytes, and other programs write null."""
+    part = line.topics[topic][0]
+    headers = cast("Headers", ((name, None),))
+    foreign = Record(len(part), AT_MS, b"a", b"{}", headers, 0)
+    write_recording(tmp_path / "r", {**line.topics, topic: [[*part, foreign], *line.topics[topic][1:]]})
+    result = ran(tmp_path / "r")
+    assert result.returncode in (0, 1), result.stderr
+    assert "decisions equal byte for byte" in result.stdout
