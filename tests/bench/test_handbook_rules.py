@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.datasets import CardPayment
 from bench.handbook import TEST_WEEK
-from bench.handbook_rules import judge_rules
+from bench.handbook_recording import record_handbook
+from bench.handbook_rules import DETECTION_RULES, VELOCITY_RULES, judge_rules
+from rules.columns.evaluate import columnar_obstacle
+from rules.columns.table import NEVER_MS
+from rules.language.check import check_text
+from streams.recording.reader import Recording
+from streams.timeline.labels import LabelTable
+from streams.timeline.timeline import Timeline
 
 DAY_MS = 86_400_000
 
@@ -41,3 +50,26 @@ def test_payments_that_as_many_rules_match_are_a_tie() -> None:
 def test_every_payment_needs_its_number_of_rules() -> None:
     with pytest.raises(ValueError, match="3 numbers of matching rules for 4 payments"):
         judge_rules(PAYMENTS, [0, 3, 1])
+
+
+@pytest.mark.parametrize("file", [DETECTION_RULES, VELOCITY_RULES])
+def test_the_rule_files_have_no_faults_and_run_on_columns(file: Path) -> None:
+    found = check_text(file.read_text(encoding="utf-8"), file.name)
+    assert not found.diagnostics
+    assert found.compiled is not None
+    assert columnar_obstacle(found.compiled.plan) is None
+
+
+def test_recorded_payments_come_back_with_their_labels(tmp_path: Path) -> None:
+    record_handbook(PAYMENTS, str(tmp_path / "recording"))
+    recording = Recording.open(str(tmp_path / "recording"))
+    (block,) = Timeline(recording, LabelTable.read(recording)).blocks()
+    columns = block.columns
+    texts = [
+        [column.texts[code] for code in column.codes]
+        for column in (columns.texts["transaction_id"], columns.texts["account_id"])
+    ]
+    assert set(zip(*texts, columns.event_time_ms.tolist(), columns.fraud_known_ms.tolist(), strict=True)) == {
+        (f"t-{number}", f"c-{each.card}", each.time_ms, each.time_ms + 7 * DAY_MS if each.is_fraud else NEVER_MS)
+        for number, each in enumerate(PAYMENTS)
+    }
