@@ -12,7 +12,6 @@ from rich.console import Console
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.backtest.contender import Contender
 from streams.backtest.in_force import in_force_last
-from streams.backtest.page import render_page
 from streams.backtest.report import BacktestReport
 from streams.backtest.run import BacktestOptions, run_backtest
 from streams.backtest.terminal import summary
@@ -68,6 +67,9 @@ def backtest(
         report = _run(Recording.open(recording), new, old, labels, options, verify)
         verify()
         if html is not None:
+            # Here, because charts take longer to import than all else, and every command would wait for them.
+            from streams.backtest.page import render_page
+
             write_whole(html, render_page(report))
         _show(report, as_json=as_json)
 

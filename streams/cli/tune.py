@@ -27,7 +27,6 @@ from streams.cli.running import interruptible, read_text
 from streams.recording.reader import Recording
 from streams.timeline.labels import LabelTable
 from streams.tune.options import Limits, RuleText, TuneOptions
-from streams.tune.page import render_page
 from streams.tune.patch import name_in_patch
 from streams.tune.report import TuneReport
 from streams.tune.run import run_tune
@@ -89,6 +88,9 @@ def tune(
         if patch is not None and report.patch is not None:
             write_whole(patch, report.patch)
         if html is not None:
+            # Here, because charts take longer to import than all else, and every command would wait for them.
+            from streams.tune.page import render_page
+
             write_whole(html, render_page(report))
         _show(report, text, patch, as_json=as_json)
     if report.budget is not None and report.best is None:
