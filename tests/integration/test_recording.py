@@ -67,6 +67,7 @@ def recorder(line: Line) -> Stopbank:
     return Stopbank(line.bootstrap_servers, prefix=line.settings.topic_prefix)
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_recorder_that_is_killed_goes_on_with_no_gap_and_no_overlap(
     kafka: str, tmp_path: Path, tell: Tell
@@ -99,6 +100,7 @@ async def test_a_recorder_that_is_killed_goes_on_with_no_gap_and_no_overlap(
     tell(f"{equal} records equal after {KILLS} kills")
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_recording_that_begins_in_the_middle_of_a_life_has_the_state_and_all_that_it_has_not_seen(
     kafka: str, tmp_path: Path
@@ -166,6 +168,7 @@ async def recorded_once(kafka: str, place: Path) -> Line:
     return line
 
 
+@pytest.mark.needs_kafka
 async def test_a_recording_goes_on_with_partitions_that_were_added(kafka: str, tmp_path: Path) -> None:
     place = tmp_path / "recording"
     line = await recorded_once(kafka, place)
@@ -185,6 +188,7 @@ async def test_a_recording_goes_on_with_partitions_that_were_added(kafka: str, t
     assert await same_as_topics(line, place) == 400
 
 
+@pytest.mark.needs_kafka
 async def test_a_topic_that_was_made_anew_is_told_and_what_was_recorded_stays(kafka: str, tmp_path: Path) -> None:
     place = tmp_path / "recording"
     line = await recorded_once(kafka, place)
@@ -226,6 +230,7 @@ async def test_purchases_that_were_written_in_transactions_are_recorded(kafka: s
     assert await record_to_end(line, place) == 50
 
 
+@pytest.mark.needs_kafka
 async def test_offsets_that_were_deleted_before_they_were_recorded_are_told(kafka: str, tmp_path: Path) -> None:
     place = tmp_path / "recording"
     line = await recorded_once(kafka, place)
@@ -238,6 +243,7 @@ async def test_offsets_that_were_deleted_before_they_were_recorded_are_told(kafk
     assert verify(Recording.open(str(place))).records == 100
 
 
+@pytest.mark.needs_kafka
 async def test_another_ruleset_than_the_recordings_is_told(kafka: str, tmp_path: Path) -> None:
     place = tmp_path / "recording"
     line = await recorded_once(kafka, place)
@@ -245,6 +251,7 @@ async def test_another_ruleset_than_the_recordings_is_told(kafka: str, tmp_path:
         await record_to_end(line, place, ruleset="other")
 
 
+@pytest.mark.needs_kafka
 async def test_state_that_has_not_seen_what_retention_deleted_is_told(kafka: str, tmp_path: Path) -> None:
     line = Line(kafka, "expired")
     await line.create_topics(1)

@@ -94,6 +94,7 @@ async def test_every_decision_of_workers_that_were_killed_is_replayed_byte_for_b
     assert f"{decisions['compared']} decisions equal byte for byte" in said
 
 
+@pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_a_recording_written_to_other_topics_is_decided_alike(kafka: str, tmp_path: Path) -> None:
     line, again, place = Line(kafka, "first"), Line(kafka, "again"), tmp_path / "recording"
