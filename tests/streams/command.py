@@ -34,3 +34,13 @@ def runner(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *
         return Ran(int(ended.value.code or 0), out, err)
 
     return run
+
+
+def assert_one_error(ran: Ran, *told: str) -> None:
+    """The command was not done, and said one thing about it, with these parts."""
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.startswith("stopbank: ")
+    assert "Traceback" not in ran.err
+    for part in told:
+        assert part in ran.err

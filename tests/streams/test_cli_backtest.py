@@ -20,7 +20,7 @@ from streams.recording.writer import RecordingWriter
 from streams.settings import read_settings
 from streams.timeline.labels import LabelTable
 from tests.streams.backtest.story import NEW, OLD, record_story
-from tests.streams.command import Ran, Run, runner
+from tests.streams.command import Run, assert_one_error, runner
 
 
 @pytest.fixture
@@ -33,15 +33,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     record_story(tmp_path / "story")
 
     return runner(monkeypatch, capfd, "backtest")
-
-
-def assert_one_error(ran: Ran, *told: str) -> None:
-    assert ran.code == 2
-    assert ran.out == ""
-    assert ran.err.startswith("stopbank: ")
-    assert "Traceback" not in ran.err
-    for part in told:
-        assert part in ran.err
 
 
 def test_the_summary_fits_a_terminal_of_80_columns(run: Run) -> None:

@@ -18,7 +18,7 @@ from streams.recording.reader import Recording
 from streams.timeline.labels import LabelTable
 from streams.tune import page
 from streams.tune.report import TuneReport
-from tests.streams.command import Ran, Run, runner
+from tests.streams.command import Ran, Run, assert_one_error, runner
 from tests.streams.timeline.recordings import Sent, record
 from tests.streams.tune.story import RULES, record_stream
 
@@ -123,15 +123,6 @@ def test_labels_from_a_file_count_too(run: Run, tmp_path: Path) -> None:
     Path("labels.csv").write_text("\n".join(["transaction_id,verdict,known_at", *lines]))
     report = report_of(run("bare", *ALL[1:], "--labels", "labels.csv", "--json"))
     assert report.labels.fraud + report.labels.genuine > 60
-
-
-def assert_one_error(ran: Ran, *told: str) -> None:
-    assert ran.code == 2
-    assert ran.out == ""
-    assert ran.err.startswith("stopbank: ")
-    assert "Traceback" not in ran.err
-    for part in told:
-        assert part in ran.err
 
 
 @pytest.mark.parametrize(
