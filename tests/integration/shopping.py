@@ -174,6 +174,9 @@ def _labels(
         if one.topic != "purchases":
             continue
         purchase = orjson.loads(one.value)
+        if sent_ms + shift_ms - purchase["event_time"] > _MOST_OUT_OF_ORDER_MS:
+            # Later than the rules allow: whether its label is in reach depends on what else has arrived by then.
+            continue
         transaction_id, account_id = purchase["transaction_id"], purchase["account_id"]
         fraud = transaction_id in told_ms
         if not fraud and rng.random() > _CHECKED:
