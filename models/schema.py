@@ -8,9 +8,12 @@ from pydantic import TypeAdapter
 
 from models.account import CreditLimit, Repayment
 from models.decision import Decision
+from models.inquiry import Inquiry
 from models.label import Label
 from models.purchase import Purchase
+from models.reconciliation import Reconciliation
 from models.ruleset import RulesetDocument
+from models.settlement import Settlement, SettlementResult
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _ID_PREFIX: Final = "urn:stopbank:schema:"
@@ -20,6 +23,10 @@ _RECORDS: Final[dict[str, Any]] = {
     "credit-limit": CreditLimit,
     "repayment": Repayment,
     "label": Label,
+    "settlement": Settlement,
+    "settlement-result": SettlementResult,
+    "reconciliation": Reconciliation,
+    "inquiry": Inquiry,
     "ruleset": RulesetDocument,
 }
 

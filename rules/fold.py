@@ -45,13 +45,17 @@ class Record(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One record to write. `topic` is the logical name; `timestamp_ms` None lets the producer stamp it."""
+    """One record to write. `topic` is the logical name; `timestamp_ms` None lets the producer stamp it.
+
+    `partition` None: that of its key, and the first for a record without one.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    partition: int | None = None
 
 
 class StateNotReadyError(Exception):

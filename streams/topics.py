@@ -17,19 +17,35 @@ PURCHASES: Final = "purchases"
 ACCOUNTS: Final = "accounts"
 REPAYMENTS: Final = "repayments"
 LABELS: Final = "labels"
+SETTLEMENTS: Final = "settlements"
+INQUIRIES: Final = "inquiries"
 SIGHTINGS: Final = "sightings"
 ASSESSMENTS: Final = "assessments"
 DECISIONS: Final = "decisions"
 BLOCKED: Final = "decisions.blocked"
 FLAGGED: Final = "decisions.flagged"
+DEGRADED: Final = "decisions.degraded"
+RECONCILIATIONS: Final = "reconciliations"
+SETTLEMENT_RESULTS: Final = "settlements.results"
+REPLIES: Final = "replies"
 DEAD_LETTERS: Final = "purchases.dlq"
 RULESETS: Final = "rulesets"
 SIGHTINGS_STATE: Final = "sightings-changelog"
 ASSESSMENTS_STATE: Final = "assessments-changelog"
 
 # What workers read, and what they write.
-INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS, LABELS)
-WRITTEN: Final = (SIGHTINGS, ASSESSMENTS, DECISIONS, BLOCKED, FLAGGED, DEAD_LETTERS)
+INCOMING: Final = (PURCHASES, ACCOUNTS, REPAYMENTS, LABELS, SETTLEMENTS, DEGRADED, INQUIRIES)
+WRITTEN: Final = (
+    SIGHTINGS,
+    ASSESSMENTS,
+    DECISIONS,
+    BLOCKED,
+    FLAGGED,
+    RECONCILIATIONS,
+    SETTLEMENT_RESULTS,
+    REPLIES,
+    DEAD_LETTERS,
+)
 STATE_OF: Final = {SIGHTINGS: SIGHTINGS_STATE, ASSESSMENTS: ASSESSMENTS_STATE}
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -72,6 +88,8 @@ _STATE: Final = {
 }
 _PASSING: Final = {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}
 _INCOMING: Final = {**_PASSING, "message.timestamp.type": "LogAppendTime"}
+# Asked and answered within moments: nobody looks at them later.
+_MOMENTARY: Final = {"cleanup.policy": "delete", "retention.ms": str(_HOUR_MS), "segment.ms": str(_HOUR_MS)}
 _ON_THE_WAY: Final = {**_PASSING, "max.message.bytes": "4000000"}
 _REFUSED: Final = {
     **_PASSING,
@@ -84,9 +102,13 @@ SPECS: Final = (
     TopicSpec(ACCOUNTS, "credit limits, by account", config=_INCOMING),
     TopicSpec(REPAYMENTS, "money paid back, by account", config=_INCOMING),
     TopicSpec(LABELS, "fraud and chargeback verdicts, by account", config=_INCOMING),
+    TopicSpec(SETTLEMENTS, "captures, voids and refunds of purchases, by account", config=_INCOMING),
+    TopicSpec(DEGRADED, "answers that gateways gave without the full decision, by account", config=_INCOMING),
     TopicSpec(DECISIONS, "every decision, by account", config=_PASSING),
     TopicSpec(BLOCKED, "the blocks among them", config=_PASSING),
     TopicSpec(FLAGGED, "the flags among them", config=_PASSING),
+    TopicSpec(RECONCILIATIONS, "degraded answers held against the full decisions, by account", config=_PASSING),
+    TopicSpec(SETTLEMENT_RESULTS, "what became of settlements, and what expired, by account", config=_PASSING),
     TopicSpec(DEAD_LETTERS, "what could not be used, untouched, the reason in headers", config=_REFUSED),
     TopicSpec(
         RULESETS,
@@ -96,6 +118,13 @@ SPECS: Final = (
     ),
     TopicSpec(SIGHTINGS, "purchases on their way past devices, IPs and merchants", config=_ON_THE_WAY, internal=True),
     TopicSpec(ASSESSMENTS, "purchases with all their counts, ready to decide", config=_ON_THE_WAY, internal=True),
+    TopicSpec(
+        INQUIRIES,
+        "gateways ask which decision was given",
+        config={**_MOMENTARY, "message.timestamp.type": "LogAppendTime"},
+        internal=True,
+    ),
+    TopicSpec(REPLIES, "what gateways are answered, each on a partition of its own", config=_MOMENTARY, internal=True),
     TopicSpec(SIGHTINGS_STATE, "windows of devices, IPs and merchants", config=_STATE, internal=True),
     TopicSpec(ASSESSMENTS_STATE, "accounts: windows, habits, credit, decisions", config=_STATE, internal=True),
 )
