@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from models.decision import Action
+from rules.body import BODY_BYTES
 
 # How long a first decision is kept, in event time; how many for one account, and how many for a partition.
 KEEP_MS: Final = 86_400_000
@@ -16,13 +17,13 @@ KEEP_IN_ALL: Final = 250_000
 
 _KEY: Final = b"D"
 _SEQUENCE: Final = struct.Struct(">Q")
-_HEAD: Final = struct.Struct("<q8s8scHI")
+_HEAD: Final = struct.Struct(f"<q8s{BODY_BYTES}scHI")
 _ACTIONS: Final = {Action.APPROVE: b"a", Action.FLAG: b"f", Action.BLOCK: b"b"}
 _ACTION_OF: Final = {code: action for action, code in _ACTIONS.items()}
 
 
 class FirstDecision(NamedTuple):
-    """A decision as it was given, and what tells whether the same purchase is asked about again."""
+    """A decision as it was given, and what tells whether the same purchase is asked about again (rules/body.py)."""
 
     account_id: str
     transaction: bytes
@@ -44,7 +45,8 @@ class Decided:
         # By sequence, which counts all decisions ever kept.
         self._kept: OrderedDict[int, FirstDecision] = OrderedDict()
         self._by_account: defaultdict[str, deque[int]] = defaultdict(deque)
-        self._by_transaction: dict[tuple[str, bytes], int] = {}
+        # A transaction is one account's, but nothing keeps two accounts from sending the same id.
+        self._by_transaction: dict[bytes, list[int]] = {}
         self._next = 0
         # First sequences of the blocks that are written, oldest first; a block is named by its first sequence.
         self._blocks: deque[int] = deque()
@@ -52,8 +54,15 @@ class Decided:
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
-        sequence = self._by_transaction.get((account_id, transaction))
-        return self._kept[sequence] if sequence is not None else None
+        for sequence in self._by_transaction.get(transaction, ()):
+            if self._kept[sequence].account_id == account_id:
+                return self._kept[sequence]
+        return None
+
+    def find_in_all(self, transaction: bytes) -> FirstDecision | None:
+        """The first decision on a transaction of any account; the earliest, where there are several."""
+        sequences = self._by_transaction.get(transaction)
+        return self._kept[sequences[0]] if sequences else None
 
     def keep(self, decision: FirstDecision, now_ms: int) -> None:
         """Keep a decision, and let go of the oldest; `now_ms` is the latest event time seen."""
@@ -67,7 +76,7 @@ class Decided:
         self._kept[sequence] = decision
         of_account = self._by_account[account_id]
         of_account.append(sequence)
-        self._by_transaction[account_id, decision.transaction] = sequence
+        self._by_transaction.setdefault(decision.transaction, []).append(sequence)
         if len(of_account) > KEEP_PER_ACCOUNT:
             self._forget(of_account[0])
 
@@ -85,8 +94,10 @@ class Decided:
         of_account.remove(sequence)
         if not of_account:
             del self._by_account[gone.account_id]
-        if self._by_transaction.get((gone.account_id, gone.transaction)) == sequence:
-            del self._by_transaction[gone.account_id, gone.transaction]
+        of_transaction = self._by_transaction[gone.transaction]
+        of_transaction.remove(sequence)
+        if not of_transaction:
+            del self._by_transaction[gone.transaction]
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Final, NamedTuple
-
-import orjson
 
 from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, encode_decision
+from models.inquiry import InvalidInquiry, decode_inquiry
 from models.money import MoneyError
 from models.purchase import Purchase
+from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
 from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
 from rules.decided import Decided, FirstDecision
@@ -20,7 +19,16 @@ from rules.entity import transaction_hash
 from rules.fold import Headers, Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
+from rules.reply import (
+    CONFLICTING,
+    UNKNOWN,
+    reply,
+    reply_json,
+    reply_to,
+    with_refusals,
+)
+from rules.reply import DECISION as DECIDED
+from rules.route import BUNDLE, CREDIT_LIMIT, INQUIRY, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
 from rules.rulesets import Rulesets, reference_of
 from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_label, read_purchase
 
@@ -64,6 +72,7 @@ class Desk:
             CREDIT_LIMIT: self._credit_limit,
             REPAYMENT: self._repayment,
             LABEL: self._label,
+            INQUIRY: self._inquiry,
         }
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
@@ -88,7 +97,7 @@ class Desk:
             take = self._takers.get(arrival.route.kind)
             if take is not None:
                 return take(arrival)
-        except (InvalidAccountRecord, InvalidBundleError, MoneyError) as error:
+        except (InvalidAccountRecord, InvalidBundleError, InvalidInquiry, MoneyError) as error:
             return [dead_letter(record, ASSESSMENTS, FOREIGN, str(error))]
         return [dead_letter(record, ASSESSMENTS, FOREIGN, f"{arrival.route.kind!r} is no kind of record")]
 
@@ -109,6 +118,21 @@ class Desk:
         self._decider.learn_fraud(arrival.ruleset.plan, purchase, amount_minor, transaction)
         return []
 
+    def _inquiry(self, arrival: Arrival) -> Sequence[Output]:
+        """Which decision a transaction was given: told to whoever awaits the reply, and nobody else."""
+        to = reply_to(arrival.sender_headers)
+        if to is None:
+            return []
+        inquiry = decode_inquiry(arrival.record.value or b"")
+        transaction = transaction_hash(inquiry.transaction_id)
+        if inquiry.account_id is not None:
+            first = self._decided.find(inquiry.account_id, transaction)
+        else:
+            first = self._decided.find_in_all(transaction)
+        if first is None:
+            return [reply_json(to, UNKNOWN, {"partition": arrival.record.partition})]
+        return [reply(to, DECIDED, first.text)]
+
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:
         """Purchases that nobody has read yet."""
         topic, partition, *_ = arrival.route.origin
@@ -119,7 +143,7 @@ class Desk:
             try:
                 purchase, amount_minor = self._intake.purchase(value, timestamp_ms, arrival.ruleset.plan)
             except RefusedError as error:
-                outputs.append(dead_letter_of(key, value, headers, origin, error.reason, error.detail))
+                outputs += with_refusals([dead_letter_of(key, value, headers, origin, error.reason, error.detail)])
                 continue
             if key == purchase.account_id.encode():
                 outputs += self._answer(case, purchase, amount_minor)
@@ -140,7 +164,7 @@ class Desk:
 
     def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
-        transaction, body = transaction_hash(purchase.transaction_id), _body_hash(purchase)
+        transaction, body = transaction_hash(purchase.transaction_id), body_of(purchase)
         first = self._decided.find(purchase.account_id, transaction)
         if first is None:
             decision = self._decider.decide(
@@ -153,10 +177,7 @@ class Desk:
         elif first.body == body:
             decision = None
         else:
-            detail = (
-                f"transaction {purchase.transaction_id} was decided with another body: give it a new transaction_id"
-            )
-            return [dead_letter_of(case.key, case.value, case.headers, case.origin, CONFLICT, detail)]
+            return _conflict(case, purchase, differing_fields(first.body, body))
         if self._notice is not None:
             self._notice(decision)
         return _announced(first, case)
@@ -168,14 +189,28 @@ def _forwarded(case: Case, account_id: str) -> Output:
     return onward(account_id, case.value, case.headers, route)
 
 
+def _conflict(case: Case, purchase: Purchase, fields: Sequence[str]) -> Sequence[Output]:
+    """A purchase whose transaction was decided with another body."""
+    detail = (
+        f"transaction {purchase.transaction_id} was decided with another body, {', '.join(fields)} "
+        f"{'differs' if len(fields) == 1 else 'differ'}: give it a new transaction_id"
+    )
+    letter = dead_letter_of(case.key, case.value, case.headers, case.origin, CONFLICT, detail)
+    to = reply_to(case.headers)
+    return [letter] if to is None else [letter, reply_json(to, CONFLICTING, {"fields": list(fields), "detail": detail})]
+
+
 def _announced(first: FirstDecision, case: Case) -> Sequence[Output]:
     """A decision, on every topic that it belongs to."""
     key = first.account_id.encode()
     headers: Headers = (*case.headers, (RECEIVED_HEADER, b"%d" % case.origin.timestamp_ms))
-    announced = Output(DECISIONS, key, first.text, headers)
-    if first.action is Action.APPROVE:
-        return (announced,)
-    return announced, announced._replace(topic=BLOCKED if first.action is Action.BLOCK else FLAGGED)
+    outputs = [Output(DECISIONS, key, first.text, headers)]
+    if first.action is not Action.APPROVE:
+        outputs.append(outputs[0]._replace(topic=BLOCKED if first.action is Action.BLOCK else FLAGGED))
+    to = reply_to(case.headers) if case.headers else None
+    if to is not None:
+        outputs.append(reply(to, DECIDED, first.text))
+    return outputs
 
 
 def received_ms_of(headers: Sequence[tuple[str, bytes]]) -> int:
@@ -183,13 +218,3 @@ def received_ms_of(headers: Sequence[tuple[str, bytes]]) -> int:
     name, received = headers[-1]
     assert name == RECEIVED_HEADER, "a decision's own header is its last"
     return int(received)
-
-
-def _body_hash(purchase: Purchase) -> bytes:
-    """8 bytes that differ for another purchase, however its JSON was written. BLAKE2b (RFC 7693)."""
-    fields = vars(purchase)
-    if purchase.attributes:
-        fields = {**fields, "attributes": sorted(purchase.attributes.items())}
-    if purchase.location is not None or purchase.instalments is not None:
-        fields = {name: getattr(value, "__dict__", value) for name, value in fields.items()}
-    return blake2b(orjson.dumps(fields), digest_size=8).digest()

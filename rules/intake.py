@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from models.account import CreditLimit, InvalidAccountRecord, Repayment, decode_credit_limit, decode_repayment
+from models.decision import Decision, InvalidDecision, decode_decision
+from models.inquiry import Inquiry, InvalidInquiry, decode_inquiry
 from models.label import InvalidLabel, Label, decode_label
 from models.money import MoneyError, convert_minor
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
+from models.settlement import InvalidSettlement, Settlement, decode_settlement
 from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, RefusedError
 from rules.fold import SourceRecord
 from rules.plan import RulesetPlan
@@ -69,6 +72,34 @@ class Intake:
         if label.purchase is not None:
             self._verify_time(label.purchase.event_time, record.timestamp, "purchase.event_time")
         return label
+
+    def settlement(self, record: SourceRecord, plan: RulesetPlan) -> Settlement:
+        """What becomes of a purchase, in a currency that the ruleset can reckon with."""
+        try:
+            settlement = decode_settlement(record.value or b"")
+        except InvalidSettlement as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        if settlement.amount is not None and settlement.currency is not None:
+            self.verify_money(settlement.amount, settlement.currency, plan)
+        self._verify_time(settlement.event_time, record.timestamp)
+        return settlement
+
+    def degraded_answer(self, record: SourceRecord) -> Decision:
+        """An answer that was given without the full decision."""
+        try:
+            answer = decode_decision(record.value or b"")
+        except InvalidDecision as error:
+            raise RefusedError(MALFORMED, str(error)) from None
+        if not answer.degraded:
+            raise RefusedError(MALFORMED, "decision: degraded: is empty: full decisions are Stopbank's own to write")
+        return answer
+
+    def inquiry(self, record: SourceRecord) -> Inquiry:
+        """A question which decision was given."""
+        try:
+            return decode_inquiry(record.value or b"")
+        except InvalidInquiry as error:
+            raise RefusedError(MALFORMED, str(error)) from None
 
     def verify_money(self, amount_minor: int, currency: str, plan: RulesetPlan) -> None:
         """Refuse an amount that the ruleset can't reckon with."""

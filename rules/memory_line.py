@@ -99,9 +99,11 @@ class MemoryLine:
         self.folds[topic, partition] = fold
 
     def _take(self, output: Output, timestamp_ms: int, taken: dict[tuple[str, int], Fold]) -> Sequence[Output]:
-        topic, key, value, headers, at_ms = output
+        topic, key, value, headers, at_ms, partition = output
         self.written[topic].append(output)
-        partition = self._partition_of(key) if key is not None else 0
+        if partition is None:
+            partition = self._partition_of(key) if key is not None else 0
+        partition %= self.partitions
         records = self.topics[topic][partition]
         records.append(Record(len(records), at_ms or timestamp_ms, key, value, headers, partition))
         fold = self.folds.get((topic, partition))

@@ -22,6 +22,11 @@ CREDIT_LIMIT: Final = "credit-limit"
 REPAYMENT: Final = "repayment"
 # A verdict of fraud that carries its purchase, on its way past the entities that fraud is counted for.
 LABEL: Final = "label"
+SETTLEMENT: Final = "settlement"
+# An answer that a gateway gave without the full decision.
+DEGRADED: Final = "degraded"
+# A question which decision a transaction was given.
+INQUIRY: Final = "inquiry"
 
 
 _ORIGIN_TYPES: Final = [str, int, int, int]

@@ -11,7 +11,21 @@ from rules.dead_letter import RefusedError, dead_letter
 from rules.fold import Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Origin, Route, with_route
+from rules.plan import RulesetPlan
+from rules.reply import with_refusals
+from rules.route import (
+    BUNDLE,
+    CREDIT_LIMIT,
+    DEGRADED,
+    INQUIRY,
+    LABEL,
+    PURCHASE,
+    REPAYMENT,
+    SETTLEMENT,
+    Origin,
+    Route,
+    with_route,
+)
 from rules.rulesets import Rulesets, reference_of
 from rules.step import ASSESSMENTS, itinerary, label_itinerary, label_onward, onward
 
@@ -19,8 +33,19 @@ PURCHASES: Final = "purchases"
 ACCOUNTS: Final = "accounts"
 REPAYMENTS: Final = "repayments"
 LABELS: Final = "labels"
+SETTLEMENTS: Final = "settlements"
+DEGRADED_ANSWERS: Final = "decisions.degraded"
+INQUIRIES: Final = "inquiries"
 
-KINDS: Final = {PURCHASES: PURCHASE, ACCOUNTS: CREDIT_LIMIT, REPAYMENTS: REPAYMENT, LABELS: LABEL}
+KINDS: Final = {
+    PURCHASES: PURCHASE,
+    ACCOUNTS: CREDIT_LIMIT,
+    REPAYMENTS: REPAYMENT,
+    LABELS: LABEL,
+    SETTLEMENTS: SETTLEMENT,
+    DEGRADED_ANSWERS: DEGRADED,
+    INQUIRIES: INQUIRY,
+}
 # Beyond this a bundle is closed: a record should stay small beside what a batch may hold.
 MAX_BUNDLE_BYTES: Final = 96 * 1024
 
@@ -44,6 +69,12 @@ class Router:
         self._rulesets = rulesets
         self._partition_of = partition_of
         self._intake = Intake(max_ahead_ms)
+        self._account_of: dict[str, Callable[[SourceRecord, RulesetPlan], str]] = {
+            ACCOUNTS: lambda record, plan: self._intake.credit_limit(record, plan).account_id,
+            REPAYMENTS: lambda record, plan: self._intake.repayment(record, plan).account_id,
+            SETTLEMENTS: lambda record, plan: self._intake.settlement(record, plan).account_id,
+            DEGRADED_ANSWERS: lambda record, _: self._intake.degraded_answer(record).account_id,
+        }
         # What is held back until the run ends: by partition of assessments, all under one ruleset.
         self._bundles: defaultdict[int, list[SourceRecord]] = defaultdict(list)
         self._sizes_bytes: defaultdict[int, int] = defaultdict(int)
@@ -66,9 +97,11 @@ class Router:
             self._intake.verify_size(record.value)
             if self._topic == PURCHASES and record.key and not ruleset.plan.stations:
                 return self._bundle(record.key, record, ruleset)
-            return self._label(record, ruleset) if self._topic == LABELS else [self._routed(record, ruleset)]
+            if self._topic == LABELS:
+                return self._label(record, ruleset)
+            return [self._inquiry(record, ruleset) if self._topic == INQUIRIES else self._routed(record, ruleset)]
         except RefusedError as error:
-            return [dead_letter(record, self._topic, error.reason, error.detail)]
+            return with_refusals([dead_letter(record, self._topic, error.reason, error.detail)])
 
     def flush(self) -> list[Output]:
         """The bundles."""
@@ -99,11 +132,16 @@ class Router:
         if self._topic == PURCHASES:
             purchase, _ = self._intake.purchase(record.value, record.timestamp, plan)
             account_id, stops = purchase.account_id, itinerary(plan, purchase)
-        elif self._topic == ACCOUNTS:
-            account_id = self._intake.credit_limit(record, plan).account_id
         else:
-            account_id = self._intake.repayment(record, plan).account_id
+            account_id = self._account_of[self._topic](record, plan)
         return onward(account_id, record.value, tuple(record.headers), self._route(record, ruleset, account_id, stops))
+
+    def _inquiry(self, record: SourceRecord, ruleset: CompiledRuleset) -> Output:
+        """To the desk of its account, or to that of the partition that it names."""
+        inquiry = self._intake.inquiry(record)
+        route = self._route(record, ruleset, inquiry.account_id or "", ())
+        sent = onward(inquiry.account_id or "", record.value, tuple(record.headers), route)
+        return sent if inquiry.account_id is not None else sent._replace(key=None, partition=inquiry.partition)
 
     def _label(self, record: SourceRecord, ruleset: CompiledRuleset) -> Sequence[Output]:
         plan, label = ruleset.plan, self._intake.label(record)

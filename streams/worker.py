@@ -160,7 +160,7 @@ class StopbankApp(EngineApp):
         self._actions.clear()
         self._rule_hits.clear()
         latencies_ms: Counter[int] = Counter()
-        for topic, _, _, headers, _ in outputs:
+        for topic, _, _, headers, *_ in outputs:
             if topic == DECISIONS:
                 latencies_ms[max(0, now_ms - received_ms_of(headers))] += 1
             elif topic == DEAD_LETTERS:

@@ -103,9 +103,13 @@ class RunPipeline:
     def _write(self, outputs: Sequence[Output]) -> Iterable[Delivery]:
         engine, writer = self._engine, self._engine.outputs
         deliveries: dict[Delivery, None] = {}
-        for topic, key, value, headers, timestamp_ms in outputs:
+        for topic, key, value, headers, timestamp_ms, partition in outputs:
             name, partitions = engine.target(topic)
-            partition = partition_for(key, partitions) if key is not None else 0
+            if partition is None:
+                partition = partition_for(key, partitions) if key is not None else 0
+            elif partition >= partitions:
+                # Somebody listens where there is nothing: no reason to stand still.
+                partition %= partitions
             deliveries[writer.append(name, partition, key, value, headers, timestamp_ms)] = None
         writer.send()
         return deliveries

@@ -34,6 +34,28 @@ LABEL: Final[dict[str, Any]] = {
     "verdict": "fraud",
     "event_time": 1_772_431_200_000,
 }
+SETTLEMENT: Final[dict[str, Any]] = {
+    "transaction_id": "t-1",
+    "account_id": "a-1",
+    "kind": "void",
+    "event_time": 1_772_431_200_000,
+}
+SETTLEMENT_RESULT: Final[dict[str, Any]] = {**SETTLEMENT, "status": "applied"}
+INQUIRY: Final[dict[str, Any]] = {"transaction_id": "t-1"}
+RECONCILIATION: Final[dict[str, Any]] = {
+    "transaction_id": "t-1",
+    "account_id": "a-1",
+    "answered": "approve",
+    "decided": "block",
+    "differs": True,
+    "degraded": ["default", "deadline"],
+    "ruleset": "checkout",
+    "answered_version": "",
+    "decided_version": "0123456789ab",
+    "amount": 1999,
+    "currency": "CNY",
+    "event_time": 1_772_431_200_000,
+}
 
 
 def with_field(record: dict[str, Any], name: str, value: object) -> bytes:

@@ -10,9 +10,27 @@ import pytest
 from models.decision import Decision
 from models.money import CURRENCIES
 from models.schema import json_schemas
-from tests.models.records import CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT
+from tests.models.records import (
+    CREDIT_LIMIT,
+    INQUIRY,
+    LABEL,
+    PURCHASE,
+    RECONCILIATION,
+    REPAYMENT,
+    SETTLEMENT,
+    SETTLEMENT_RESULT,
+)
 
-RECORDS = {"purchase": PURCHASE, "credit-limit": CREDIT_LIMIT, "repayment": REPAYMENT, "label": LABEL}
+RECORDS = {
+    "purchase": PURCHASE,
+    "credit-limit": CREDIT_LIMIT,
+    "repayment": REPAYMENT,
+    "label": LABEL,
+    "settlement": SETTLEMENT,
+    "settlement-result": SETTLEMENT_RESULT,
+    "inquiry": INQUIRY,
+    "reconciliation": RECONCILIATION,
+}
 
 
 def test_every_record_has_a_schema() -> None:

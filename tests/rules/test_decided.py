@@ -8,15 +8,17 @@ import pytest
 
 from models.decision import Action
 from rules import decided
+from rules.body import BODY_BYTES
 from rules.decided import KEEP_MS, KEEP_PER_ACCOUNT, Decided, FirstDecision
 from rules.entity import transaction_hash
 
+BODY = bytes(BODY_BYTES)
 START_MS = 1_772_431_200_000
 
 
 def first(number: int, account: str, event_time_ms: int) -> FirstDecision:
     transaction = transaction_hash(f"t-{number}")
-    return FirstDecision(account, transaction, b"body----", event_time_ms, Action.FLAG, f"text {number}".encode())
+    return FirstDecision(account, transaction, BODY, event_time_ms, Action.FLAG, f"text {number}".encode())
 
 
 class Kept:

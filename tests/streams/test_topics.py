@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from streams.topics import (
-    ACCOUNTS,
     ASSESSMENTS,
     ASSESSMENTS_STATE,
     DEFAULT_PARTITIONS,
-    LABELS,
+    INCOMING,
+    INQUIRIES,
     PURCHASES,
-    REPAYMENTS,
+    REPLIES,
     RULESETS,
     SIGHTINGS,
     SIGHTINGS_STATE,
@@ -34,7 +34,7 @@ def test_state_and_rules_are_compacted_and_nothing_else_is() -> None:
 def test_what_comes_in_is_stamped_by_the_broker() -> None:
     """Latency and the check for the future are reckoned from that time."""
     stamped = {spec.name for spec in SPECS if spec.config.get("message.timestamp.type") == "LogAppendTime"}
-    assert stamped == {PURCHASES, ACCOUNTS, REPAYMENTS, LABELS}
+    assert stamped == set(INCOMING)
 
 
 def test_every_topic_says_what_it_holds_and_no_name_comes_twice() -> None:
@@ -44,7 +44,7 @@ def test_every_topic_says_what_it_holds_and_no_name_comes_twice() -> None:
 
 def test_what_workers_keep_for_themselves_is_internal() -> None:
     internal = {spec.name for spec in SPECS if spec.internal}
-    assert internal == {SIGHTINGS, ASSESSMENTS, SIGHTINGS_STATE, ASSESSMENTS_STATE}
+    assert internal == {SIGHTINGS, ASSESSMENTS, SIGHTINGS_STATE, ASSESSMENTS_STATE, INQUIRIES, REPLIES}
 
 
 def test_topics_that_are_not_there_are_missing() -> None:

@@ -1,0 +1,68 @@
+"""Bodies: the same purchase has one, however it was written, and another one's differing fields are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from models.purchase import decode_purchase
+from rules.body import BODY_BYTES, FIELDS, body_of, differing_fields
+from tests.models.records import PURCHASE
+
+FULL: dict[str, Any] = {
+    **PURCHASE,
+    "card_id": "c-1",
+    "device_id": "d-1",
+    "ip": "203.0.113.7",
+    "country": "CN",
+    "channel": "web",
+    "location": {"lat": 31.2, "lon": 121.5},
+    "instalments": {"count": 3, "interval_days": 30},
+    "attributes": {"basket": 4, "gift": True},
+}
+OTHER: dict[str, Any] = {
+    "amount": 2000,
+    "currency": "USD",
+    "event_time": PURCHASE["event_time"] + 1,
+    "merchant_id": "m-2",
+    "mcc": "5999",
+    "card_id": "c-2",
+    "device_id": None,
+    "ip": "203.0.113.8",
+    "country": "DE",
+    "channel": "app",
+    "location": {"lat": 31.2, "lon": 121.6},
+    "instalments": {"count": 4, "interval_days": 30},
+    "attributes": {"basket": 4, "gift": False},
+}
+
+
+def body(fields: dict[str, Any]) -> bytes:
+    return body_of(decode_purchase(orjson.dumps(fields)))
+
+
+def test_every_field_but_those_that_a_body_is_found_by_is_in_it() -> None:
+    assert {*FIELDS} == {*OTHER}
+    assert len(body(FULL)) == len(body(dict(PURCHASE))) == BODY_BYTES
+
+
+def test_the_order_of_fields_and_attributes_makes_no_difference() -> None:
+    turned = dict(reversed(FULL.items())) | {"attributes": {"gift": True, "basket": 4}}
+    assert body(turned) == body(FULL)
+    assert not differing_fields(body(turned), body(FULL))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_differs_is_named(field: str) -> None:
+    assert differing_fields(body(FULL), body({**FULL, field: OTHER[field]})) == [field]
+
+
+def test_all_fields_that_differ_are_named() -> None:
+    assert list(differing_fields(body(FULL), body({**FULL, **OTHER}))) == list(FIELDS)
+
+
+def test_where_no_mark_shows_what_the_digest_does_all_fields_are_named() -> None:
+    hidden = bytes([body(FULL)[0] ^ 1]) + body(FULL)[1:]
+    assert differing_fields(body(FULL), hidden) == FIELDS
