@@ -22,6 +22,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from rules.fold import Headers
 from streams import topics
 from streams.clients import producer_client
+from streams.errors import PlainError
 from streams.settings import Settings
 
 # Acknowledgements that may be outstanding.
@@ -32,7 +33,7 @@ _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
 _WRITABLE: Final = frozenset(topics.INCOMING)
 
 
-class InvalidRecords(ValueError):  # noqa: N818  # reads as what it says
+class InvalidRecords(PlainError):  # noqa: N818  # reads as what it says
     """Records that can't be written; the message names the file and line, or the record, and what is wrong with it."""
 
 

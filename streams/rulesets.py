@@ -20,6 +20,7 @@ from rules.language.compile import CompiledRuleset, RulesetError, compile_rulese
 from rules.language.diagnostics import did_you_mean
 from rules.rulesets import reference_of
 from streams.clients import producer_client, reading_client
+from streams.errors import PlainError
 from streams.settings import Settings
 from streams.topics import RULESET_RECORD_BYTES, RULESETS
 
@@ -30,7 +31,7 @@ MAX_HISTORY = 100
 _READ_TIMEOUT_S = 20.0
 
 
-class RulesetsError(Exception):
+class RulesetsError(PlainError):
     """A ruleset can't be put into force; the message says why."""
 
 

@@ -9,6 +9,8 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from streams.errors import PlainError
+
 # How like a setting's name another must be to be taken for a slip. What a cluster puts into containers for a
 # service named `stopbank` (STOPBANK_PORT, STOPBANK_SERVICE_HOST) is less like one.
 _SLIP: Final = 0.8
@@ -16,7 +18,7 @@ _SLIP: Final = 0.8
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class SettingsError(ValueError):
+class SettingsError(PlainError, ValueError):
     """The environment holds a setting that can't be used; the message names it and says how to mend it."""
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from streams.errors import PlainError
+
 PURCHASES: Final = "purchases"
 ACCOUNTS: Final = "accounts"
 REPAYMENTS: Final = "repayments"
@@ -62,7 +64,7 @@ _APPEAR_WAIT_S: Final = 2.0
 _APPEAR_POLL_S: Final = 0.2
 
 
-class TopicsError(Exception):
+class TopicsError(PlainError):
     """Topics are missing or do not fit; the message has one line for each, with what to do."""
 
 

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from streams.errors import PlainError
 from streams.settings import KafkaSettings
 
 _ADDRESS_HINT: Final = "is KAFKA_BOOTSTRAP_SERVERS right, and the broker up?"
@@ -35,7 +36,7 @@ _HINTS: Final = (
 )
 
 
-class BrokerUnreachableError(KafkaConnectionError):
+class BrokerUnreachableError(PlainError, KafkaConnectionError):
     """No broker answers; the message says where, why, and what to look at."""
 
     def __str__(self) -> str:

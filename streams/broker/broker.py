@@ -7,13 +7,15 @@ import socket
 from abc import ABC, abstractmethod
 from typing import Final, Self
 
+from streams.errors import PlainError
+
 HOST: Final = "127.0.0.1"
 # Below the ports that systems give to outgoing connections, so that a broker finds its port free on its return.
 _PORTS: Final = range(20_000, 32_000)
 _PORT_TRIES: Final = 200
 
 
-class BrokerError(RuntimeError):
+class BrokerError(PlainError):
     """A broker can't be had; the message says why."""
 
 

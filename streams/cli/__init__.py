@@ -3,63 +3,45 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import typer
 from aiokafka.errors import KafkaError
 
 from rules.language.diagnostics import RulesetError
-from streams.broker.broker import BrokerError
-from streams.cli import (
-    backtest,
-    demo,
-    doctor,
-    record,
-    recording,
-    records,
-    replay,
-    rules,
-    schema,
-    settings,
-    tail,
-    topics,
-    tune,
-    worker,
-)
+from streams.cli.lazy import MARKUP, lazy_group
 from streams.cli.running import EXIT_UNDONE, os_error_in_words
-from streams.engine.core import TopicMissingError
+from streams.errors import PlainError
 from streams.logs import configure_logging
-from streams.produce import InvalidRecords
-from streams.recording.errors import RecordingError
-from streams.rulesets import RulesetsError
-from streams.settings import SettingsError
-from streams.timeline.label_file import LabelFileError
-from streams.topics import TopicsError
-from streams.tune.errors import TuneError
-from streams.unreachable import BrokerUnreachableError
 
 __all__ = ["app", "main"]
 
-# Errors that a person can mend: their message is enough.
-_PLAIN_ERRORS = (
-    BrokerError,
-    BrokerUnreachableError,
-    InvalidRecords,
-    LabelFileError,
-    RecordingError,
-    RulesetError,
-    RulesetsError,
-    SettingsError,
-    TopicMissingError,
-    TopicsError,
-    TuneError,
-)
+# In the order in which the help shows them.
+_COMMANDS: Final = {
+    "demo": "streams.cli.demo:demo",
+    "worker": "streams.cli.worker:worker",
+    "topics": "streams.cli.topics:app",
+    "rules": "streams.cli.rules:app",
+    "simulate": "streams.cli.records:simulate",
+    "produce": "streams.cli.records:produce",
+    "tail": "streams.cli.tail:tail",
+    "record": "streams.cli.record:record",
+    "recording": "streams.cli.recording:app",
+    "replay": "streams.cli.replay:replay",
+    "backtest": "streams.cli.backtest:backtest",
+    "tune": "streams.cli.tune:tune",
+    "schema": "streams.cli.schema:schema",
+    "settings": "streams.cli.settings:settings",
+    "doctor": "streams.cli.doctor:doctor",
+}
 
 app = typer.Typer(
     name="stopbank",
+    cls=lazy_group(_COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""
 Decides on purchases while they happen: approve, flag or block, with every reason.
@@ -93,21 +75,11 @@ Exit codes: 0 done; 1 done, and something is wrong (`doctor`, `rules check`) or 
 2 not done, for the reason told; 130 ended by Ctrl-C.
 """,
 )
-app.command("demo")(demo.demo)
-app.command("worker")(worker.worker)
-app.add_typer(topics.app, name="topics")
-app.add_typer(rules.app, name="rules")
-app.command("simulate")(records.simulate)
-app.command("produce")(records.produce)
-app.command("tail")(tail.tail)
-app.command("record")(record.record)
-app.add_typer(recording.app, name="recording")
-app.command("replay")(replay.replay)
-app.command("backtest")(backtest.backtest)
-app.command("tune")(tune.tune)
-app.command("schema")(schema.schema)
-app.command("settings")(settings.settings)
-app.command("doctor")(doctor.doctor)
+
+
+@app.callback()
+def _stopbank() -> None:
+    """Makes the app a group, which without commands of its own it would not be."""
 
 
 def main() -> None:
@@ -115,7 +87,7 @@ def main() -> None:
     configure_logging("console", "WARNING")
     try:
         app(prog_name="stopbank")
-    except _PLAIN_ERRORS as error:
+    except (PlainError, RulesetError) as error:
         _end(str(error))
     except KafkaError as error:
         _end(f"Kafka: {error}; `stopbank doctor` looks closer")

@@ -67,7 +67,7 @@ def backtest(
         report = _run(Recording.open(recording), new, old, labels, options, verify)
         verify()
         if html is not None:
-            # Here, because charts take longer to import than all else, and every command would wait for them.
+            # Here, because charts take longer to import than all else, and without a page nobody needs them.
             from streams.backtest.page import render_page
 
             write_whole(html, render_page(report))

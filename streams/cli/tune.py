@@ -88,7 +88,7 @@ def tune(
         if patch is not None and report.patch is not None:
             write_whole(patch, report.patch)
         if html is not None:
-            # Here, because charts take longer to import than all else, and every command would wait for them.
+            # Here, because charts take longer to import than all else, and without a page nobody needs them.
             from streams.tune.page import render_page
 
             write_whole(html, render_page(report))

@@ -21,6 +21,7 @@ from rules.language.compile import CompiledRuleset
 from streams.broker.broker import HOST, free_port
 from streams.broker.embedded import CLIENT_ENV, EmbeddedBroker
 from streams.clients import admin_client
+from streams.errors import PlainError
 from streams.rulesets import publish
 from streams.settings import KAFKA_PREFIX, STOPBANK_PREFIX, Settings, read_settings
 from streams.topics import create_topics
@@ -33,7 +34,7 @@ _READY_WAIT_S: Final = 60.0
 _READY_POLL_S: Final = 0.1
 
 
-class DemoError(RuntimeError):
+class DemoError(PlainError):
     """The demo could not go on; the message says why."""
 
 

@@ -16,6 +16,7 @@ from streams.engine.changelog import ChangelogImage
 from streams.engine.pause_guard import PauseGuard
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
+from streams.errors import PlainError
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ class StateLostError(Exception):
     """Offsets were committed for state that the changelog no longer holds."""
 
 
-class TopicMissingError(Exception):
+class TopicMissingError(PlainError):
     """A topic that the worker needs does not exist, or not with as many partitions as it must have."""
 
 

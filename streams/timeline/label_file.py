@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from models.fields import EventTimeMs, Identifier
 from models.label import InvalidLabel, decode_label
 from models.problem import Wanted, first_problem
+from streams.errors import PlainError
 
 GENUINE: Final = 1
 FRAUD: Final = 2
@@ -22,7 +23,7 @@ HEADER: Final = ("transaction_id", "verdict", "known_at")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-class LabelFileError(Exception):
+class LabelFileError(PlainError):
     """A file of labels that can't be used; the message names the line, what is wrong and how to mend it."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from streams.errors import PlainError
 
-class TuneError(Exception):
+
+class TuneError(PlainError):
     """What is missing for tuning, and how to mend it."""

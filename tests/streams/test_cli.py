@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
@@ -281,3 +283,12 @@ def test_approvals_can_not_be_tailed_apart(stopbank: Stopbank) -> None:
     ran = stopbank("tail", "--action", "approve")
     assert ran.code == 2
     assert "use flag or block" in ran.err
+
+
+def test_a_command_imports_nothing_that_only_others_need() -> None:
+    """A worker holds its imports in memory for as long as it runs."""
+    code = (
+        "import sys, streams.cli.worker, streams.cli; print(*sorted({'pyarrow', 'plotly', 'pytest'} & {*sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
