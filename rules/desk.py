@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
-from models.decision import Action, Decision, encode_decision
+from models.decision import Action, Decision, InvalidDecision, encode_decision
 from models.inquiry import InvalidInquiry, decode_inquiry
 from models.money import MoneyError
 from models.purchase import Purchase
+from models.reconciliation import Reconciliation
+from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
 from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
 from rules.decided import Decided, FirstDecision
 from rules.decider import Decider
+from rules.degraded_text import read_answer
 from rules.entity import transaction_hash
 from rules.fold import Headers, Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
@@ -28,7 +31,7 @@ from rules.reply import (
     with_refusals,
 )
 from rules.reply import DECISION as DECIDED
-from rules.route import BUNDLE, CREDIT_LIMIT, INQUIRY, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
+from rules.route import BUNDLE, CREDIT_LIMIT, DEGRADED, INQUIRY, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
 from rules.rulesets import Rulesets, reference_of
 from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_label, read_purchase
 
@@ -59,13 +62,18 @@ class Desk:
         rulesets: Rulesets,
         notice: Callable[[Decision | None], None] | None = None,
         max_ahead_ms: int = MAX_AHEAD_MS,
+        notice_answer: Callable[[Reconciliation | None], None] | None = None,
     ) -> None:
-        """`notice` hears of each decision as it is made, and of repeats (None)."""
+        """`notice` hears of each decision as it is made, and of repeats (None).
+
+        `notice_answer` hears of each degraded answer as it is reconciled, and of those that never are (None).
+        """
         self._rulesets = rulesets
         self._notice = notice
         self._intake = Intake(max_ahead_ms)
         self._decider = Decider()
         self._decided = Decided()
+        self._answers = Answers(lambda: self._decider.now_ms, notice_answer)
         self._takers: dict[str, Callable[[Arrival], Sequence[Output]]] = {
             BUNDLE: self._bundle,
             PURCHASE: self._purchase,
@@ -73,16 +81,18 @@ class Desk:
             REPAYMENT: self._repayment,
             LABEL: self._label,
             INQUIRY: self._inquiry,
+            DEGRADED: self._degraded,
         }
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records."""
         self._decider.restore(records)
         self._decided.restore(records)
+        self._answers.restore(records)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        return [*self._decider.changes(), *self._decided.changes()]
+        return [*self._decider.changes(), *self._decided.changes(), *self._answers.changes()]
 
     def flush(self) -> Sequence[Output]:
         """The desk holds nothing back."""
@@ -97,7 +107,7 @@ class Desk:
             take = self._takers.get(arrival.route.kind)
             if take is not None:
                 return take(arrival)
-        except (InvalidAccountRecord, InvalidBundleError, InvalidInquiry, MoneyError) as error:
+        except (InvalidAccountRecord, InvalidBundleError, InvalidDecision, InvalidInquiry, MoneyError) as error:
             return [dead_letter(record, ASSESSMENTS, FOREIGN, str(error))]
         return [dead_letter(record, ASSESSMENTS, FOREIGN, f"{arrival.route.kind!r} is no kind of record")]
 
@@ -133,6 +143,13 @@ class Desk:
             return [reply_json(to, UNKNOWN, {"partition": arrival.record.partition})]
         return [reply(to, DECIDED, first.text)]
 
+    def _degraded(self, arrival: Arrival) -> Sequence[Output]:
+        """What a gateway answered without the full decision."""
+        raw = arrival.record.value or b""
+        answer = read_answer(raw)
+        first = self._decided.find(answer.account_id, transaction_hash(answer.transaction_id))
+        return self._answers.take(answer, raw, first)
+
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:
         """Purchases that nobody has read yet."""
         topic, partition, *_ = arrival.route.origin
@@ -165,6 +182,7 @@ class Desk:
     def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         transaction, body = transaction_hash(purchase.transaction_id), body_of(purchase)
+        reconciled: Sequence[Output] = ()
         first = self._decided.find(purchase.account_id, transaction)
         if first is None:
             decision = self._decider.decide(
@@ -174,13 +192,14 @@ class Desk:
             action = Action(decision.action)
             first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)
             self._decided.keep(first, self._decider.now_ms)
+            reconciled = self._answers.decided(first)
         elif first.body == body:
             decision = None
         else:
             return _conflict(case, purchase, differing_fields(first.body, body))
         if self._notice is not None:
             self._notice(decision)
-        return _announced(first, case)
+        return [*_announced(first, case), *reconciled]
 
 
 def _forwarded(case: Case, account_id: str) -> Output:

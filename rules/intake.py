@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from models.account import CreditLimit, InvalidAccountRecord, Repayment, decode_credit_limit, decode_repayment
-from models.decision import Decision, InvalidDecision, decode_decision
+from models.decision import Decision, InvalidDecision
 from models.inquiry import Inquiry, InvalidInquiry, decode_inquiry
 from models.label import InvalidLabel, Label, decode_label
 from models.money import MoneyError, convert_minor
 from models.purchase import InvalidPurchase, Purchase, decode_purchase
 from models.settlement import InvalidSettlement, Settlement, decode_settlement
 from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, RefusedError
+from rules.degraded_text import read_answer
 from rules.fold import SourceRecord
 from rules.plan import RulesetPlan
 from rules.step import amount_in
@@ -87,11 +88,10 @@ class Intake:
     def degraded_answer(self, record: SourceRecord) -> Decision:
         """An answer that was given without the full decision."""
         try:
-            answer = decode_decision(record.value or b"")
+            answer = read_answer(record.value or b"")
         except InvalidDecision as error:
             raise RefusedError(MALFORMED, str(error)) from None
-        if not answer.degraded:
-            raise RefusedError(MALFORMED, "decision: degraded: is empty: full decisions are Stopbank's own to write")
+        self._verify_time(answer.event_time, record.timestamp)
         return answer
 
     def inquiry(self, record: SourceRecord) -> Inquiry:

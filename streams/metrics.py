@@ -18,6 +18,8 @@ from rules.dead_letter import CONFLICT, FOREIGN, FUTURE, MALFORMED, NO_RATE, OVE
 disable_created_metrics()
 
 DEAD_LETTER_REASONS: Final = (MALFORMED, OVERSIZED, FUTURE, NO_RATE, CONFLICT, FOREIGN)
+# Whether a reconciliation says that the answer was another than the decision, as a label.
+DIFFERS: Final = {True: "true", False: "false"}
 
 LATENCY_BUCKETS_S: Final = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5,
@@ -90,6 +92,15 @@ class WorkerMetrics:
         self.dead_letters = _counter(
             registry, "stopbank_dead_letters", "Records that could not be used, by reason", ["reason"]
         )
+        self.reconciliations = _counter(
+            registry,
+            "stopbank_reconciliations",
+            "Degraded answers held against the full decision, each once, by whether they differ from it",
+            ["differs"],
+        )
+        self.unreconciled = _counter(
+            registry, "stopbank_unreconciled_answers", "Degraded answers forgotten before their full decision came"
+        )
         self.expired = _counter(
             registry, "stopbank_expired_records", "Records that retention removed before they were read"
         )
@@ -110,6 +121,8 @@ class WorkerMetrics:
             self.decisions.labels(action.value)
         for reason in DEAD_LETTER_REASONS:
             self.dead_letters.labels(reason)
+        for differs in DIFFERS.values():
+            self.reconciliations.labels(differs)
         for collector in (self.end_to_end_s, self.in_process_s, LagCollector(lags)):
             registry.register(collector)
         ProcessCollector(registry=registry)

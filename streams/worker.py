@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 
 from models.decision import Decision
+from models.reconciliation import Reconciliation
 from rules.dead_letter import DEAD_LETTERS, REASON_HEADER
 from rules.desk import DECISIONS, Desk, received_ms_of
 from rules.fold import Output, StateNotReadyError
@@ -30,7 +31,7 @@ from streams.engine.partitioner import partition_for
 from streams.engine.pipeline import RunPipeline
 from streams.health import HealthServer
 from streams.logs import configure_logging
-from streams.metrics import WorkerMetrics
+from streams.metrics import DIFFERS, WorkerMetrics
 from streams.rulesets import Registry, follow
 from streams.settings import Settings
 
@@ -149,6 +150,13 @@ class StopbankApp(EngineApp):
             for reason in reasons:
                 self._rule_hits[reason.rule, mode] += 1
 
+    def note_answer(self, reconciliation: Reconciliation | None) -> None:
+        """Count a degraded answer that was reconciled; None is one that never was."""
+        if reconciliation is None:
+            self.metrics.unreconciled.inc()
+        else:
+            self.metrics.reconciliations.labels(DIFFERS[reconciliation.differs]).inc()
+
     def note_outputs(self, run: Run, outputs: Sequence[Output]) -> None:
         """Count what a run has brought, now that it is acknowledged."""
         metrics, now_ms = self.metrics, int(time.time() * 1000)
@@ -218,7 +226,7 @@ def make_app(settings: Settings) -> StopbankApp:
         _agent(app, prefix + topic, f"router-{topic}", pipeline)
     folds: dict[str, Callable[[int], Any]] = {
         topics.SIGHTINGS: lambda _: Station(app.registry),
-        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.note_decision, max_ahead_ms),
+        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.note_decision, max_ahead_ms, app.note_answer),
     }
     for topic, state in topics.STATE_OF.items():
         table = app.fold_table(topic, prefix + topic, prefix + state, folds[topic])

@@ -201,12 +201,29 @@ def compile_ruleset(
 
 def compile_checked(checked: CheckedFile) -> CompiledRuleset:
     """Compile a rule file that was checked."""
-    document, conditions = checked.document, checked.conditions
+    return _compiled(checked.document, checked.conditions, _version(checked.document))
+
+
+def part_of(ruleset: CompiledRuleset, wanted: Callable[[Condition], bool]) -> CompiledRuleset:
+    """The rules of a ruleset whose conditions are wanted, maybe none, under the id and version of the whole.
+
+    Its plan asks for no more than they do.
+    """
+    rules = [
+        (rule, condition)
+        for rule, condition in zip(ruleset.document.rules, ruleset.conditions, strict=True)
+        if wanted(condition)
+    ]
+    document = ruleset.document.model_copy(update={"rules": [rule for rule, _ in rules]})
+    return _compiled(document, tuple(condition for _, condition in rules), ruleset.version)
+
+
+def _compiled(document: RulesetDocument, conditions: tuple[Condition, ...], version: str) -> CompiledRuleset:
     plan = plan_of(document, conditions)
     slots = {feature.name: slot for slot, feature in enumerate(plan.features)}
     return CompiledRuleset(
         id=document.ruleset,
-        version=_version(document),
+        version=version,
         document=document,
         plan=plan,
         conditions=conditions,

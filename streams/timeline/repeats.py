@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from rules.block_log import KEEP_MS
 from rules.columns.table import Bools, Ints
-from rules.decided import KEEP_MS
 from streams.timeline.batch import Batch
 from streams.timeline.hashing import Hashes, hash_texts
 from streams.timeline.texts import Rows

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from models.account import CreditLimit, decode_credit_limit, decode_repayment
 from models.decision import Action, Decision, decode_decision
 from models.label import Label, decode_label
 from models.purchase import Purchase, decode_purchase
+from models.reconciliation import Reconciliation, decode_reconciliation
 from rules.bundle import unpack_bundle
 from rules.desk import RECEIVED_HEADER
 from rules.entity import entity_of
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, LABEL, PURCHASE, REPAYMENT, Route, read_route
+from rules.route import BUNDLE, CREDIT_LIMIT, DEGRADED, INQUIRY, LABEL, PURCHASE, REPAYMENT, Route, read_route
 from streams.topics import ASSESSMENTS, BLOCKED, DECISIONS, FLAGGED, SIGHTINGS
 from tests.integration.line import Line
 from tests.integration.shopping import Event
@@ -93,6 +95,9 @@ def _events(route: Route, record: Any) -> list[Event]:
         return [decode_purchase(record.value)]
     if route.kind == LABEL:
         return [decode_label(record.value)]
+    if route.kind in (DEGRADED, INQUIRY):
+        # They change no decision.
+        return []
     assert route.kind == BUNDLE
     bundled = [(each.key, decode_purchase(each.value or b"")) for each in unpack_bundle(record.value)]
     return [purchase for key, purchase in bundled if key == purchase.account_id.encode()]
@@ -153,3 +158,63 @@ def hold(ledger: Ledger, ruleset: CompiledRuleset, sent: Sequence[Purchase]) -> 
     for topic, action in ((BLOCKED, Action.BLOCK), (FLAGGED, Action.FLAG)):
         assert ledger.by_topic[topic] == {t for t, d in decided.items() if d.action == action}
     assert ledger.by_topic[DECISIONS] == wanted
+
+
+class Message(Protocol):
+    """A record on a topic, read from Kafka or kept in memory."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+def hold_reconciliations(
+    degraded: Iterable[Message], decisions: Iterable[Message], reconciliations: Iterable[Message]
+) -> int:
+    """Each distinct degraded answer to what was decided is reconciled with the decision, and nothing else is.
+
+    The arguments are the records of the topics of these names. Returns how many reconciliations were written more
+    than once, the same bytes again, as after a crash; where nothing crashed there are none.
+    """
+    decided: dict[tuple[str, str], Decision] = {}
+    for record in decisions:
+        decision = decode_decision(record.value or b"")
+        decided.setdefault((decision.account_id, decision.transaction_id), decision)
+    answers: defaultdict[tuple[str, str], dict[bytes, Decision]] = defaultdict(dict)
+    for record in degraded:
+        answer = decode_decision(record.value or b"")
+        assert answer.degraded, f"a full decision among the degraded answers: {answer}"
+        answers[answer.account_id, answer.transaction_id][record.value or b""] = answer
+    expected = Counter(
+        _reconciled(answer, decided[of])
+        for of, distinct in answers.items()
+        if of in decided
+        for answer in distinct.values()
+    )
+    written: Counter[str] = Counter()
+    for record in reconciliations:
+        reconciliation = decode_reconciliation(record.value or b"")
+        assert record.key == reconciliation.account_id.encode()
+        written[reconciliation.model_dump_json()] += 1
+    missing, unasked = expected - written, [text for text in written if text not in expected]
+    assert not missing, f"{missing.total()} of {expected.total()} answers are not reconciled, like {min(missing)}"
+    assert not unasked, f"{len(unasked)} reconciliations are of no answer and its decision, like {min(unasked)}"
+    return (written - expected).total()
+
+
+def _reconciled(answer: Decision, decision: Decision) -> str:
+    return Reconciliation(
+        transaction_id=decision.transaction_id,
+        account_id=decision.account_id,
+        answered=answer.action,
+        decided=decision.action,
+        differs=str(answer.action) != str(decision.action),
+        degraded=answer.degraded,
+        ruleset=decision.ruleset,
+        answered_version=answer.ruleset_version,
+        decided_version=decision.ruleset_version,
+        amount=decision.amount,
+        currency=decision.currency,
+        event_time=decision.event_time,
+    ).model_dump_json()

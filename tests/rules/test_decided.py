@@ -7,9 +7,10 @@ import random
 import pytest
 
 from models.decision import Action
-from rules import decided
+from rules import block_log, decided
+from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES
-from rules.decided import KEEP_MS, KEEP_PER_ACCOUNT, Decided, FirstDecision
+from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision
 from rules.entity import transaction_hash
 
 BODY = bytes(BODY_BYTES)
@@ -42,7 +43,7 @@ class Kept:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_decisions_read_back_at_any_moment_are_the_same_ones(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decided, "KEEP_IN_ALL", 300)
+    monkeypatch.setattr(block_log, "KEEP_IN_ALL", 300)
     monkeypatch.setattr(decided, "KEEP_PER_ACCOUNT", 5)
     rng, steady, shaken = random.Random(seed), Kept(), Kept()
     now_ms, asked = START_MS, list[tuple[str, bytes]]()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.metrics import DEAD_LETTER_REASONS, LATENCY_BUCKETS_S, WorkerMetrics
 
 # Labels with few values, none of which is of a person, a card or a device.
-LABELS = {"action", "reason", "rule", "mode", "topic", "partition", "le", "version"}
+LABELS = {"action", "reason", "rule", "mode", "topic", "partition", "le", "version", "differs"}
 # Prometheus's base units, as far as they are used here; counts of things need none.
 UNITS = ("_seconds", "_bytes", "_total", "_records", "_info", "_fds", "stopbank_ready")
 
@@ -39,6 +39,8 @@ def test_everything_that_is_promised_is_there(metrics: WorkerMetrics) -> None:
         "stopbank_rule_hits": "counter",
         "stopbank_repeated_purchases": "counter",
         "stopbank_late_purchases": "counter",
+        "stopbank_reconciliations": "counter",
+        "stopbank_unreconciled_answers": "counter",
         "stopbank_dead_letters": "counter",
         "stopbank_expired_records": "counter",
         "stopbank_recovery_seconds": "gauge",

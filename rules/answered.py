@@ -1,0 +1,198 @@
+"""Degraded answers, kept for a while: each is held against the full decision once that exists."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import orjson
+
+from models.decision import Action, Decision, decode_decision
+from models.reconciliation import Reconciliation
+from rules.block_log import BlockLog
+from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
+from rules.entity import transaction_hash
+from rules.fold import Output
+
+RECONCILIATIONS: Final = "reconciliations"
+# For one account: in an outage all its purchases are answered so. For how long, and how many in all: see
+# rules/block_log.py.
+KEEP_PER_ACCOUNT: Final = 1_024
+
+_KEY: Final = b"G"
+_WAITING: Final = b"H"
+_IS_WAITING: Final = b"1"
+_SEQUENCE: Final = struct.Struct(">Q")
+_HEAD: Final = struct.Struct("<q8s8scHH")
+_DIGEST_BYTES: Final = 8
+
+
+class Answer(NamedTuple):
+    """What the checkout was told; `digest` tells one answer to a transaction from another.
+
+    `degraded` is its tier and its cause, `version` that of the ruleset it was given under.
+    """
+
+    account_id: str
+    transaction: bytes
+    digest: bytes
+    event_time_ms: int
+    action: Action
+    degraded: tuple[str, ...]
+    version: str
+
+
+class Answers(BlockLog[Answer]):
+    """The degraded answers of one fold, and which of them still wait for the full decision.
+
+    Each distinct answer is reconciled once: at once where the decision is kept already, else right behind it. The
+    same bytes again change nothing for as long as they are remembered. An answer belongs to a decision by account
+    and transaction alone: where the body of its purchase turns out to conflict, it is held against the decision that
+    the transaction was given. An answer whose purchase is never decided (it became a dead letter, or its
+    decision is no longer kept) waits until it is forgotten.
+    """
+
+    def __init__(
+        self, now_ms: Callable[[], int], notice: Callable[[Reconciliation | None], None] | None = None
+    ) -> None:
+        """`now_ms` tells the latest event time seen; `notice` hears of what is reconciled, and None for what is not.
+
+        The latter when an answer is forgotten that still waits.
+        """
+        super().__init__(_KEY, KEEP_PER_ACCOUNT, _encode, _decode)
+        self._now_ms = now_ms
+        self._notice = notice
+        # By sequence. The state has a record for each.
+        self._waiting: set[int] = set()
+        self._begun: dict[int, None] = {}
+        self._ended: dict[int, None] = {}
+
+    def find(self, account_id: str, transaction: bytes) -> Action | None:
+        """What the checkout was told of a transaction first, whether reconciled or not; None where nothing is kept."""
+        self.let_go(self._now_ms())
+        return next((answer.action for _, answer in self._of(account_id, transaction)), None)
+
+    def take(self, decision: Decision, raw: bytes, first: FirstDecision | None) -> Sequence[Output]:
+        """Keep a degraded answer, `raw` as it came in, and reconcile it with the first decision if there is one."""
+        self.let_go(self._now_ms())
+        answer = _answer_of(decision, raw)
+        for _, earlier in self._of(answer.account_id, answer.transaction):
+            if earlier.digest == answer.digest:
+                return ()
+        sequence = self.keep(answer, self._now_ms())
+        if first is not None:
+            return [self._reconciled(answer, first)]
+        self._waiting.add(sequence)
+        self._begun[sequence] = None
+        return ()
+
+    def decided(self, first: FirstDecision) -> Sequence[Output]:
+        """A transaction has its full decision: reconcile the answers that wait for it."""
+        outputs: Sequence[Output] = ()
+        if self._waiting:
+            of_transaction = list(self._of(first.account_id, first.transaction))
+            waiting = [(sequence, answer) for sequence, answer in of_transaction if sequence in self._waiting]
+            for sequence, _ in waiting:
+                self._end(sequence)
+            outputs = [self._reconciled(answer, first) for _, answer in waiting]
+        self.let_go(self._now_ms())
+        return outputs
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """State records that changed since the last call."""
+        yield from super().changes()
+        for sequence in self._begun:
+            yield _WAITING + _SEQUENCE.pack(sequence), _IS_WAITING
+        for sequence in self._ended:
+            yield _WAITING + _SEQUENCE.pack(sequence), None
+        self._begun.clear()
+        self._ended.clear()
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Take the answers back from their state records."""
+        super().restore(records)
+        self._waiting = {_SEQUENCE.unpack(key[1:])[0] for key in records if key[:1] == _WAITING}
+
+    def _of(self, account_id: str, transaction: bytes) -> Iterator[tuple[int, Answer]]:
+        return (
+            (sequence, answer)
+            for sequence, answer in self.of_transaction(transaction)
+            if answer.account_id == account_id
+        )
+
+    def _end(self, sequence: int) -> None:
+        """An answer waits no longer; the state never hears of one that did not wait to the end of its run."""
+        self._waiting.remove(sequence)
+        if sequence in self._begun:
+            del self._begun[sequence]
+        else:
+            self._ended[sequence] = None
+
+    def _forget(self, sequence: int) -> None:
+        super()._forget(sequence)
+        if sequence in self._waiting:
+            self._end(sequence)
+            if self._notice is not None:
+                self._notice(None)
+
+    def _reconciled(self, answer: Answer, first: FirstDecision) -> Output:
+        reconciliation = _reconciliation_of(answer, decode_decision(first.text))
+        if self._notice is not None:
+            self._notice(reconciliation)
+        return Output(RECONCILIATIONS, answer.account_id.encode(), reconciliation.model_dump_json().encode())
+
+
+def _answer_of(decision: Decision, raw: bytes) -> Answer:
+    return Answer(
+        decision.account_id,
+        transaction_hash(decision.transaction_id),
+        blake2b(raw, digest_size=_DIGEST_BYTES).digest(),
+        decision.event_time,
+        Action(decision.action),
+        tuple(decision.degraded),
+        decision.ruleset_version,
+    )
+
+
+def _reconciliation_of(answer: Answer, decided: Decision) -> Reconciliation:
+    return Reconciliation(
+        transaction_id=decided.transaction_id,
+        account_id=decided.account_id,
+        answered=answer.action.value,
+        decided=decided.action,
+        differs=answer.action != decided.action,
+        degraded=list(answer.degraded),
+        ruleset=decided.ruleset,
+        answered_version=answer.version,
+        decided_version=decided.ruleset_version,
+        amount=decided.amount,
+        currency=decided.currency,
+        event_time=decided.event_time,
+    )
+
+
+def _encode(answer: Answer) -> bytes:
+    account, told = answer.account_id.encode(), orjson.dumps((answer.degraded, answer.version))
+    head = _HEAD.pack(
+        answer.event_time_ms,
+        answer.transaction,
+        answer.digest,
+        ACTION_CODES[answer.action],
+        len(account),
+        len(told),
+    )
+    return b"".join((head, account, told))
+
+
+def _decode(raw: bytes) -> Iterator[Answer]:
+    position = 0
+    while position < len(raw):
+        event_time_ms, transaction, digest, action, account_length, told_length = _HEAD.unpack_from(raw, position)
+        begin = position + _HEAD.size
+        middle = begin + account_length
+        position = middle + told_length
+        degraded, version = orjson.loads(raw[middle:position])
+        account_id = raw[begin:middle].decode()
+        yield Answer(account_id, transaction, digest, event_time_ms, ACTION_OF[action], tuple(degraded), version)
