@@ -79,7 +79,9 @@ class CasePurchase(Part):
     channel: Identifier | None = None
     location: Location | None = None
     instalments: Instalments | None = None
-    attributes: dict[Identifier, AttributeValue] = Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
+    attributes: dict[Identifier, AttributeValue] = Field(
+        default_factory=dict, max_length=MAX_ATTRIBUTES, json_schema_extra={"additionalProperties": False}
+    )
     at: TimeText | None = None
     after: Pause | None = None
     repeat: Annotated[StrictInt, Field(ge=1, le=MAX_REPEAT)] = 1

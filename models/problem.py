@@ -40,10 +40,17 @@ class OneOf:
 def first_problem(error: ValidationError, what: str) -> str:
     """One line: the record, its first wrong field, what is wrong with it, how many more problems it has."""
     problems = error.errors(include_url=False)
-    problem = problems[0]
-    where = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the record"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{what}: {_shown(where, 80)}: {_sentence(problem)}{more}"
+    return f"{what}: {_where(problems[0]) or 'the record'}: {_sentence(problems[0])}{more}"
+
+
+def field_problems(error: ValidationError) -> list[tuple[str, str]]:
+    """Each wrong field's path, "" for the record itself, and what is wrong with it."""
+    return [(_where(problem), _sentence(problem)) for problem in error.errors(include_url=False)]
+
+
+def _where(problem: ErrorDetails) -> str:
+    return _shown(".".join(str(part) for part in problem["loc"] if part != "[key]"), 80)
 
 
 def _sentence(problem: ErrorDetails) -> str:

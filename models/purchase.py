@@ -64,7 +64,9 @@ class Purchase(_Record):
     channel: Identifier | None = None
     location: Location | None = None
     instalments: Instalments | None = None
-    attributes: dict[Identifier, AttributeValue] = Field(default_factory=dict, max_length=MAX_ATTRIBUTES)
+    attributes: dict[Identifier, AttributeValue] = Field(
+        default_factory=dict, max_length=MAX_ATTRIBUTES, json_schema_extra={"additionalProperties": False}
+    )
 
 
 _purchase = TypeAdapter(Purchase)

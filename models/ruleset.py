@@ -18,10 +18,11 @@ from pydantic import (
 
 from models.case import CaseDocument
 from models.parameter import ParamEntry
-from models.rule_fields import DurationText, Name, Part, ReasonCode, RulesetCurrency, Slug
+from models.rule_fields import DurationText, Name, Part, ReasonCode, RulesetCurrency, Slug, duration_s
 
 MIN_ROWS: Final = 32
 MAX_ROWS: Final = 4096
+MAX_EXPIRE_AFTER_S: Final = 90 * 86_400
 
 
 def _known_zone(name: str) -> str:
@@ -30,6 +31,12 @@ def _known_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is not an IANA time zone, like Asia/Shanghai") from None
     return name
+
+
+def _not_too_long(duration: str) -> str:
+    if duration_s(duration) > MAX_EXPIRE_AFTER_S:
+        raise ValueError("is at most 90d")
+    return duration
 
 
 def _exact(value: object) -> object:
@@ -65,6 +72,12 @@ class RuleDocument(Part):
         return self.reason or self.id.upper().replace("-", "_")
 
 
+class ReservationsDocument(Part):
+    """How purchases are reserved until they are captured; without `expire_after` they wait for good."""
+
+    expire_after: Annotated[DurationText, AfterValidator(_not_too_long)]
+
+
 class RulesetDocument(Part):
     """A ruleset. `rates` gives the value of one major unit of a currency in the ruleset's own currency."""
 
@@ -76,6 +89,7 @@ class RulesetDocument(Part):
     lists: dict[Name, list[StrictStr | ListNumber]] = Field(default_factory=dict)
     params: dict[Name, ParamEntry] = Field(default_factory=dict, max_length=200)
     allowed_lateness: DurationText = "24h"
+    reservations: ReservationsDocument | None = None
     max_rows: Annotated[StrictInt, Field(ge=MIN_ROWS, le=MAX_ROWS)] = 512
     rules: Annotated[list[RuleDocument], Field(min_length=1, max_length=500)]
     cases: list[CaseDocument] = Field(default_factory=list[CaseDocument], max_length=1_000)

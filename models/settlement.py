@@ -69,6 +69,34 @@ def _unfit(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("unfit", "{sentence}", {"sentence": sentence})
 
 
+SettlementStatus = Literal["applied", "waiting", "refused"]
+SettlementState = Literal["reserved", "captured", "voided", "refunded", "expired", "declined"]
+# Why a settlement is refused:
+#
+# unknown_transaction  nothing is known, or known any more, of such a purchase of this account
+# not_approved         the purchase was declined, and in a day no answer came to light that told otherwise
+# already_captured     a void, or a capture of another amount, of what is captured
+# already_voided       a capture of what was voided
+# already_expired      a capture or a void of what has expired
+# not_captured         a refund of what is not captured
+# exceeds_reserved     a capture of more than was reserved
+# exceeds_captured     a refund of more than is left of what was captured
+# refund_id_used       a refund of another amount under the id of an earlier one
+# too_many_refunds     a purchase is refunded in at most 64 parts
+# no_rate              the ruleset has no rate (any more) between the currencies of the settlement and the purchase
+SettlementCode = Literal[
+    "unknown_transaction",
+    "not_approved",
+    "already_captured",
+    "already_voided",
+    "already_expired",
+    "not_captured",
+    "exceeds_reserved",
+    "exceeds_captured",
+    "refund_id_used",
+    "too_many_refunds",
+    "no_rate",
+]
 Minor = Annotated[int, Field(ge=0), Wanted("a whole number of minor units, 0 or more")]
 
 
@@ -76,17 +104,18 @@ class SettlementResult(_Record):
     """What a settlement did.
 
     `status` is `applied` (also where the same was applied before), `waiting` where the purchase is not decided yet,
-    or `refused`, for the reason in `code`. `state` is what the purchase is in now. `reserved` is what was reserved at
-    first, `captured` and `refunded` what was so far, `released` what of the credit this settlement freed, all in minor
-    units of `currency`, the ruleset's.
+    or declined while a gateway may have answered otherwise, or `refused`, for the reason in `code`. `state` is what
+    the purchase is in now, null where nothing is known of it. `reserved` is what was reserved at first, `captured`
+    and `refunded` what was so far, `released` what of the credit this settlement freed, all in minor units of
+    `currency`, the ruleset's. `event_time` is the settlement's; of a reservation that expired, when it did.
     """
 
     transaction_id: Identifier
     account_id: Identifier
     kind: Literal["capture", "void", "refund", "expire"]
-    status: Literal["applied", "waiting", "refused"]
-    code: str | None = None
-    state: Literal["reserved", "captured", "voided", "refunded", "expired", "declined"] | None = None
+    status: SettlementStatus
+    code: SettlementCode | None = None
+    state: SettlementState | None = None
     reserved: Minor = 0
     captured: Minor = 0
     refunded: Minor = 0
@@ -106,6 +135,11 @@ def decode_settlement(raw: bytes) -> Settlement:
         return _settlement.validate_json(raw)
     except ValidationError as error:
         raise InvalidSettlement(first_problem(error, "settlement")) from None
+
+
+def encode_settlement_result(result: SettlementResult) -> bytes:
+    """The result as JSON, without the fields that it has none of: the same result gives the same bytes."""
+    return result.model_dump_json(exclude_none=True).encode()
 
 
 def decode_settlement_result(raw: bytes) -> SettlementResult:

@@ -70,9 +70,13 @@ class Answers(BlockLog[Answer]):
         self._ended: dict[int, None] = {}
 
     def find(self, account_id: str, transaction: bytes) -> Action | None:
-        """What the checkout was told of a transaction first, whether reconciled or not; None where nothing is kept."""
+        """What the checkout was told of a transaction, whether reconciled or not; None where nothing is kept.
+
+        Where gateways told it different things, to go ahead: it may have done so, whichever came first.
+        """
         self.let_go(self._now_ms())
-        return next((answer.action for _, answer in self._of(account_id, transaction)), None)
+        actions = [answer.action for _, answer in self._of(account_id, transaction)]
+        return next((action for action in actions if action is not Action.BLOCK), actions[0] if actions else None)
 
     def take(self, decision: Decision, raw: bytes, first: FirstDecision | None) -> Sequence[Output]:
         """Keep a degraded answer, `raw` as it came in, and reconcile it with the first decision if there is one."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from models.money import MAX_MINOR, convert_minor
+from models.money import MAX_MINOR, MoneyError, convert_minor
 
 # Repayments are remembered by id, so that one delivered twice frees credit once.
 _REMEMBERED_REPAYMENTS = 64
@@ -42,6 +42,24 @@ class Credit:
         """Add to what is used (a negative amount frees it), in the ruleset's currency."""
         self._reckon_in(currency, rates)
         self.used_minor = max(-MAX_MINOR, min(MAX_MINOR, self.used_minor + amount_minor))
+
+    def shift(self, amount_minor: int, source: str, currency: str, rates: Mapping[str, Decimal]) -> None:
+        """Add an amount of a currency that may be one which the ruleset had before, as what is used may be.
+
+        Raises MoneyError where a rate is missing; then nothing has changed.
+        """
+        if source == self.currency:
+            self.use(amount_minor, source, rates)
+        else:
+            self.use(convert_minor(amount_minor, source, currency, rates), currency, rates)
+
+    def reckons_in(self, currency: str, rates: Mapping[str, Decimal]) -> bool:
+        """Whether there is a rate for what is used; if so it is kept in that currency from now on."""
+        try:
+            self._reckon_in(currency, rates)
+        except MoneyError:
+            return False
+        return True
 
     def repay(self, repayment_id: str, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> bool:
         """Free credit, once for each repayment; returns whether it was new."""

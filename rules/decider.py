@@ -19,6 +19,8 @@ from rules.language.compile import CompiledRuleset, Verdict
 from rules.language.facts import Facts
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
+from rules.reservation import Reservation
+from rules.reservations import Reservations
 from rules.route import Stamp
 from rules.velocity import Cut, Program, Subject, clears_of, cuts_of, program_of, values_of
 from rules.watermark import Watermark
@@ -93,9 +95,11 @@ def decision_of(
 class Decider:
     """What is known of the accounts of one partition, and how it decides on their purchases."""
 
-    def __init__(self) -> None:
+    def __init__(self, reservations: Reservations | None = None) -> None:
+        """`reservations` are opened with each purchase that is learned, where settlements are taken."""
         self.accounts = Accounts()
-        self._logbook = Logbook()
+        self._reservations = reservations
+        self._logbook = Logbook(of_accounts=reservations is not None)
         self._population = Population()
         self._population_learned = False
         self._watermark = Watermark()
@@ -137,6 +141,23 @@ class Decider:
         credit = self.accounts.get(repayment.account_id).credit
         if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
             self.accounts.touch(repayment.account_id)
+
+    def follow(self, plan: RulesetPlan, account_id: str, before: Reservation, after: Reservation) -> None:
+        """Let an account's credit, and the logs of its outcomes, follow what became of one of its purchases.
+
+        Raises MoneyError where a rate is missing for that; then nothing has changed.
+        """
+        held_minor = after.held_minor - before.held_minor
+        if held_minor:
+            self.accounts.get(account_id).credit.shift(held_minor, after.currency, plan.currency, plan.rates)
+            self.accounts.touch(account_id)
+        self.follow_outcome(plan, account_id, before, after)
+
+    def follow_outcome(self, plan: RulesetPlan, account_id: str, before: Reservation, after: Reservation) -> None:
+        """Let the logs of an account's outcomes alone follow what became of one of its purchases."""
+        if after.book is not before.book:
+            now_ms = self._watermark.latest_ms
+            self._logbook.move(account_id, after.transaction, before.book, after.book, plan.max_rows, now_ms)
 
     def decide(
         self,
@@ -230,8 +251,7 @@ class Decider:
         for visit in visits:
             if visit is not None:
                 self._logbook.enter(plan, visit.plan, visit.key, subject, book)
-        if action is not Action.BLOCK:
-            self._use_credit(account, plan, subject.amount_minor)
+        self._reserve(plan, account, subject, declined=action is Action.BLOCK)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
         self.accounts.touch(subject.purchase.account_id)
@@ -241,12 +261,14 @@ class Decider:
             self._population_learned = True
         self._watermark.advance(event_time_ms)
 
-    def _use_credit(self, account: Account, plan: RulesetPlan, amount_minor: int) -> None:
-        try:
-            account.credit.use(amount_minor, plan.currency, plan.rates)
-        except MoneyError:
-            # Used in a currency that the ruleset has no rate for: what is asked of it is unknown too.
-            return
+    def _reserve(self, plan: RulesetPlan, account: Account, subject: Subject, *, declined: bool) -> None:
+        reservations = self._reservations
+        # Used in a currency that the ruleset has no rate for: what is asked of it is unknown too.
+        unreckoned = not declined and not account.credit.reckons_in(plan.currency, plan.rates)
+        # A purchase may be decided again when its decision, but not its reservation, is forgotten.
+        begun = reservations is None or reservations.begin(plan, subject, declined=declined, unreckoned=unreckoned)
+        if begun and not declined and not unreckoned:
+            account.credit.use(subject.amount_minor, plan.currency, plan.rates)
 
 
 class LazyClears(Sequence[Clears]):

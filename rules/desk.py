@@ -11,6 +11,7 @@ from models.inquiry import InvalidInquiry, decode_inquiry
 from models.money import MoneyError
 from models.purchase import Purchase
 from models.reconciliation import Reconciliation
+from models.settlement import InvalidSettlement, SettlementResult, decode_settlement
 from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
@@ -24,6 +25,7 @@ from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
 from rules.reply import (
     CONFLICTING,
+    SETTLED,
     UNKNOWN,
     reply,
     reply_json,
@@ -31,8 +33,22 @@ from rules.reply import (
     with_refusals,
 )
 from rules.reply import DECISION as DECIDED
-from rules.route import BUNDLE, CREDIT_LIMIT, DEGRADED, INQUIRY, LABEL, PURCHASE, REPAYMENT, Origin, Route, Stamp
+from rules.reservations import Reservations
+from rules.route import (
+    BUNDLE,
+    CREDIT_LIMIT,
+    DEGRADED,
+    INQUIRY,
+    LABEL,
+    PURCHASE,
+    REPAYMENT,
+    SETTLEMENT,
+    Origin,
+    Route,
+    Stamp,
+)
 from rules.rulesets import Rulesets, reference_of
+from rules.settling import Settling, announced
 from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_label, read_purchase
 
 DECISIONS: Final = "decisions"
@@ -40,6 +56,14 @@ BLOCKED: Final = "decisions.blocked"
 FLAGGED: Final = "decisions.flagged"
 # Broker timestamp of the purchase, for those who measure how long its decision took.
 RECEIVED_HEADER: Final = "received-ms"
+_UNREADABLE: Final = (
+    InvalidAccountRecord,
+    InvalidBundleError,
+    InvalidDecision,
+    InvalidInquiry,
+    InvalidSettlement,
+    MoneyError,
+)
 
 
 class Case(NamedTuple):
@@ -71,7 +95,9 @@ class Desk:
         self._rulesets = rulesets
         self._notice = notice
         self._intake = Intake(max_ahead_ms)
-        self._decider = Decider()
+        reservations = Reservations()
+        self._decider = Decider(reservations)
+        self._settling = Settling(self._decider, reservations)
         self._decided = Decided()
         self._answers = Answers(lambda: self._decider.now_ms, notice_answer)
         self._takers: dict[str, Callable[[Arrival], Sequence[Output]]] = {
@@ -80,6 +106,7 @@ class Desk:
             CREDIT_LIMIT: self._credit_limit,
             REPAYMENT: self._repayment,
             LABEL: self._label,
+            SETTLEMENT: self._settlement,
             INQUIRY: self._inquiry,
             DEGRADED: self._degraded,
         }
@@ -87,12 +114,14 @@ class Desk:
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records."""
         self._decider.restore(records)
+        self._settling.restore(records)
         self._decided.restore(records)
         self._answers.restore(records)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        return [*self._decider.changes(), *self._decided.changes(), *self._answers.changes()]
+        parts = (self._decider, self._settling, self._decided, self._answers)
+        return [change for part in parts for change in part.changes()]
 
     def flush(self) -> Sequence[Output]:
         """The desk holds nothing back."""
@@ -107,7 +136,7 @@ class Desk:
             take = self._takers.get(arrival.route.kind)
             if take is not None:
                 return take(arrival)
-        except (InvalidAccountRecord, InvalidBundleError, InvalidDecision, InvalidInquiry, MoneyError) as error:
+        except _UNREADABLE as error:
             return [dead_letter(record, ASSESSMENTS, FOREIGN, str(error))]
         return [dead_letter(record, ASSESSMENTS, FOREIGN, f"{arrival.route.kind!r} is no kind of record")]
 
@@ -128,6 +157,15 @@ class Desk:
         self._decider.learn_fraud(arrival.ruleset.plan, purchase, amount_minor, transaction)
         return []
 
+    def _settlement(self, arrival: Arrival) -> Sequence[Output]:
+        """What becomes of a purchase, now or behind its decision."""
+        settlement, headers = decode_settlement(arrival.record.value or b""), arrival.sender_headers
+        decided = self._decided.find(settlement.account_id, transaction_hash(settlement.transaction_id)) is not None
+        result, *others = self._settling.apply(arrival.ruleset.plan, settlement, decided=decided)
+        outputs = [*announced([result], headers), *announced(others)]
+        to = reply_to(headers)
+        return outputs if to is None else [*outputs, reply(to, SETTLED, outputs[0].value or b"")]
+
     def _inquiry(self, arrival: Arrival) -> Sequence[Output]:
         """Which decision a transaction was given: told to whoever awaits the reply, and nobody else."""
         to = reply_to(arrival.sender_headers)
@@ -147,8 +185,11 @@ class Desk:
         """What a gateway answered without the full decision."""
         raw = arrival.record.value or b""
         answer = read_answer(raw)
-        first = self._decided.find(answer.account_id, transaction_hash(answer.transaction_id))
-        return self._answers.take(answer, raw, first)
+        transaction = transaction_hash(answer.transaction_id)
+        first = self._decided.find(answer.account_id, transaction)
+        settled = self._settling.tell(arrival.ruleset.plan, answer.account_id, transaction, Action(answer.action))
+        reconciled = self._answers.take(answer, raw, first)
+        return [*reconciled, *announced(settled)] if settled else reconciled
 
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:
         """Purchases that nobody has read yet."""
@@ -184,7 +225,12 @@ class Desk:
         transaction, body = transaction_hash(purchase.transaction_id), body_of(purchase)
         reconciled: Sequence[Output] = ()
         first = self._decided.find(purchase.account_id, transaction)
+        settled: Sequence[SettlementResult] = ()
         if first is None:
+            plan = case.ruleset.plan
+            now_ms = max(self._decider.now_ms, purchase.event_time)
+            if self._settling.next_ms <= now_ms:
+                settled = self._settling.pass_time(plan, purchase.account_id, now_ms)
             decision = self._decider.decide(
                 case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late
             )
@@ -193,13 +239,19 @@ class Desk:
             first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)
             self._decided.keep(first, self._decider.now_ms)
             reconciled = self._answers.decided(first)
+            if action is Action.BLOCK:
+                told = self._answers.find(purchase.account_id, transaction)
+                settled = [*settled, *self._settling.tell(plan, purchase.account_id, transaction, told)]
+            if self._settling.waiting:
+                settled = [*settled, *self._settling.apply_waiting(plan, purchase.account_id, transaction)]
         elif first.body == body:
             decision = None
         else:
             return _conflict(case, purchase, differing_fields(first.body, body))
         if self._notice is not None:
             self._notice(decision)
-        return [*_announced(first, case), *reconciled]
+        outputs = [*_announced(first, case), *reconciled]
+        return [*outputs, *announced(settled)] if settled else outputs
 
 
 def _forwarded(case: Case, account_id: str) -> Output:

@@ -35,6 +35,15 @@ def entity_of(key: str) -> tuple[str, ...]:
     return tuple(key.partition(":")[0].split(","))
 
 
+def account_of(key: str) -> str:
+    """The account of an entity key that has `account_id` among its fields."""
+    fields, _, values = key.partition(":")
+    names = fields.split(",")
+    if len(names) == 1:
+        return values
+    return values.split(",")[names.index("account_id")].replace("%2C", ",").replace("%25", "%")
+
+
 @lru_cache(maxsize=65_536)
 def hash64(text: str) -> int:
     """64 bits of a text, signed and never 0: 0 stands for a missing value. BLAKE2b (RFC 7693)."""

@@ -74,14 +74,12 @@ class Intake:
             self._verify_time(label.purchase.event_time, record.timestamp, "purchase.event_time")
         return label
 
-    def settlement(self, record: SourceRecord, plan: RulesetPlan) -> Settlement:
-        """What becomes of a purchase, in a currency that the ruleset can reckon with."""
+    def settlement(self, record: SourceRecord) -> Settlement:
+        """What becomes of a purchase. Whether its currency can be reckoned with depends on the purchase's own."""
         try:
             settlement = decode_settlement(record.value or b"")
         except InvalidSettlement as error:
             raise RefusedError(MALFORMED, str(error)) from None
-        if settlement.amount is not None and settlement.currency is not None:
-            self.verify_money(settlement.amount, settlement.currency, plan)
         self._verify_time(settlement.event_time, record.timestamp)
         return settlement
 

@@ -41,11 +41,23 @@ class KeptLog:
         Rows as old as `until_ms` are not asked for any more: they are dropped before any are merged, so that what
         a log merges to depends on the rows in reach alone, and not on how older ones lie in chunks.
         """
-        log, ids, lengths = self.log, self._ids, self._lengths
+        log = self.log
         if len(fields) > len(log.columns) or not log.columns.keys() >= set(fields):
             self._add_columns(fields)
         purchase, amount_minor, transaction, _ = subject
-        time_ms, values = purchase.event_time, [value_hash(purchase, field) for field in log.columns]
+        values = [value_hash(purchase, field) for field in log.columns]
+        return self._insert(purchase.event_time, amount_minor, transaction, values, max_rows, until_ms)
+
+    def _insert(
+        self,
+        time_ms: int,
+        amount_minor: int,
+        transaction: bytes,
+        values: Sequence[int],
+        max_rows: int,
+        until_ms: int,
+    ) -> Sequence[bytes]:
+        log, ids, lengths = self.log, self._ids, self._lengths
         first_seen_ms, rows = log.first_seen_ms, len(log.times)
         index = log.insert(time_ms, amount_minor, transaction, values)
         if log.first_seen_ms != first_seen_ms:
@@ -62,6 +74,51 @@ class KeptLog:
         if self._tail is not None:
             self._tail += single_layout(len(values)).pack(time_ms, amount_minor, *values, transaction)
         return self._shorten(max_rows, until_ms) if rows >= max_rows else ()
+
+    def move(self, transaction: bytes, to: KeptLog, max_rows: int, until_ms: int) -> Sequence[bytes] | None:
+        """Move a purchase's row to another log; None where there is none, or where it was merged with others.
+
+        Returns the transactions whose own rows were merged away by that in the other log. What a log knows of its
+        beginning goes with its last row.
+        """
+        log = self.log
+        index = log.index_of(transaction)
+        if index < 0 or log.count(index, index + 1) != 1:
+            return None
+        row, fields, first_seen_ms = log.row(index), tuple(log.columns), log.first_seen_ms
+        self._remove(index)
+        if any(field not in to.log.columns for field in fields):
+            to._add_columns(fields)
+        known = dict(zip(fields, row.values, strict=True))
+        values = [known.get(field, 0) for field in to.log.columns]
+        away = to._insert(row.time_ms, row.sum_minor, transaction, values, max_rows, until_ms)
+        if not len(log):
+            to._begin_at(first_seen_ms)
+            dirty = self._dirty.union(self._ids)
+            self.__init__()
+            self._dirty = dirty
+        return away
+
+    def _remove(self, index: int) -> None:
+        """Take a row out, and its chunk with it if that was its last."""
+        log, ids, lengths = self.log, self._ids, self._lengths
+        chunk, end = 0, lengths[0]
+        while index >= end:
+            chunk += 1
+            end += lengths[chunk]
+        first_seen_ms = log.first_seen_ms
+        log.remove(index)
+        self._tail = None
+        self._dirty.update(ids if log.first_seen_ms != first_seen_ms else (ids[chunk],))
+        lengths[chunk] -= 1
+        if not lengths[chunk]:
+            del lengths[chunk], ids[chunk]
+
+    def _begin_at(self, first_seen_ms: int | None) -> None:
+        log = self.log
+        if first_seen_ms is not None and log.first_seen_ms is not None and first_seen_ms < log.first_seen_ms:
+            log.first_seen_ms = first_seen_ms
+            self._dirty.update(self._ids)
 
     def _add_columns(self, fields: Sequence[str]) -> None:
         for field in fields:

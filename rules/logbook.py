@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Final
 
+from rules.account_entities import AccountEntities
 from rules.entity_books import Book, EntityBooks
 from rules.kept_log import KeptLog
 from rules.plan import EntityPlan, RulesetPlan
@@ -34,7 +35,9 @@ class Logbook:
     `now_ms`, where it is asked for, is the latest event time that the fold has seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_accounts: bool = False) -> None:
+        """`of_accounts` where every entity is one of an account, so that purchases can be moved by it."""
+        self._of_account = AccountEntities() if of_accounts else None
         self._entities: OrderedDict[str, EntityBooks] = OrderedDict()
         self._dirty: dict[str, None] = {}
         self._merged: OrderedDict[int, bytes] = OrderedDict()
@@ -76,10 +79,13 @@ class Logbook:
             None if books.fraud is None else self._fraud_log(entity_key, books, books.fraud, event_time_ms - reach_ms)
         )
         self._expire(entity_key, approved, until_ms, least)
-        if declined is None:
-            return EntityLogs(approved.log, None, fraud)
-        self._expire(entity_key, declined, until_ms, least)
-        return EntityLogs(approved.log, declined.log, fraud)
+        if declined is not None:
+            self._expire(entity_key, declined, until_ms, least)
+        released = books.released
+        if released is None:
+            return EntityLogs(approved.log, None if declined is None else declined.log, fraud)
+        self._expire(entity_key, released, until_ms, least)
+        return EntityLogs(approved.log, None if declined is None else declined.log, fraud, released.log)
 
     def _fraud_log(self, entity_key: str, books: EntityBooks, fraud: KeptLog, until_ms: int) -> WindowLog | None:
         """The log of fraud, rid of what is too old; where nothing is left, there is none.
@@ -114,14 +120,11 @@ class Logbook:
         books = entities.get(entity_key)
         if books is None:
             books = entities[entity_key] = EntityBooks()
+            if self._of_account is not None:
+                self._of_account.add(entity_key)
         else:
             entities.move_to_end(entity_key)
-        if book is _APPROVED:
-            kept = books.approved
-        elif book is _FRAUD:
-            kept = books.fraud = books.fraud or KeptLog()
-        else:
-            kept = books.declined = books.declined or KeptLog()
+        kept = books.approved if book is _APPROVED else books.log_of(book)
         kept.keep_for(plan.horizon_ms + ruleset.allowed_lateness_ms + _GRACE_MS)
         # A purchase that a label is on lies in the past: it says nothing of what is out of reach.
         newest_ms = now_ms if book is _FRAUD else max(books.last_ms, subject.purchase.event_time)
@@ -151,6 +154,27 @@ class Logbook:
                 return
         self.enter(ruleset, plan, entity_key, subject, Book.FRAUD, now_ms)
 
+    def move(self, account_id: str, transaction: bytes, book: Book, to: Book, max_rows: int, now_ms: int) -> None:
+        """Move a purchase from one log to another with every entity of its account that has it there.
+
+        A row that was merged with others can't be told apart: it stays where it is.
+        """
+        assert self._of_account is not None, "a logbook of accounts"
+        for entity_key in self._of_account.keys_of(account_id):
+            books = self.find(entity_key, now_ms)
+            kept = dict(books.kept()).get(book) if books is not None else None
+            if books is None or kept is None or not kept.log.has(transaction):
+                continue
+            keep_ms, target = kept.keep_ms, books.log_of(to)
+            away = kept.move(transaction, target, max_rows, books.last_ms - keep_ms + _GRACE_MS)
+            if away is None:
+                continue
+            target.keep_for(max(keep_ms, target.keep_ms))
+            books.note()
+            if away:
+                self._remember_merged(entity_key, away)
+            self._dirty[entity_key] = None
+
     def sweep(self, now_ms: int) -> None:
         """Forget the entities that nobody touched for longer than any window over them reaches.
 
@@ -167,6 +191,8 @@ class Logbook:
             self._drop(entity_key, book, kept)
         del self._entities[entity_key]
         self._dirty.pop(entity_key, None)
+        if self._of_account is not None:
+            self._of_account.remove(entity_key)
 
     def _drop(self, entity_key: str, book: Book, kept: KeptLog) -> None:
         for chunk in kept.clear():
@@ -197,13 +223,10 @@ class Logbook:
         for entity_key in self._dirty:
             books = self._entities[entity_key]
             for chunk, raw in books.approved.changes():
-                written.append((_log_key(entity_key, Book.APPROVED, chunk), raw))
-            if books.declined is not None:
-                for chunk, raw in books.declined.changes():
-                    written.append((_log_key(entity_key, Book.DECLINED, chunk), raw))
-            if books.fraud is not None:
-                for chunk, raw in books.fraud.changes():
-                    written.append((_log_key(entity_key, Book.FRAUD, chunk), raw))
+                written.append((_log_key(entity_key, _APPROVED, chunk), raw))
+            if books.has_others:
+                for book, kept in books.others():
+                    written += [(_log_key(entity_key, book, chunk), raw) for chunk, raw in kept.changes()]
         self._dirty.clear()
         blocks, self._new_blocks = self._new_blocks, []
         written += [(_MERGED + _CHUNK_ID.pack(block), self._merged[block]) for block in blocks if block in self._merged]
@@ -231,22 +254,23 @@ class Logbook:
                 chunks[entity_key, book][chunk] = raw
             elif key[:1] == _MERGED:
                 blocks[_CHUNK_ID.unpack(key[1:])[0]] = raw
-        entities: defaultdict[str, EntityBooks] = defaultdict(EntityBooks)
-        for (entity_key, book), parts in chunks.items():
-            kept, books = KeptLog.restored(parts), entities[entity_key]
-            if book is Book.FRAUD:
-                books.fraud = kept
-                books.note()
-                continue
-            if book is Book.APPROVED:
-                books.approved = kept
-            else:
-                books.declined = kept
-            books.note(kept.last_ms)
+        entities = _books_of(chunks)
         self._entities = OrderedDict(sorted(entities.items(), key=lambda item: item[1].keep_until_ms))
+        if self._of_account is not None:
+            for entity_key in self._entities:
+                self._of_account.add(entity_key)
         for block in sorted(blocks):
             self._add_block(block, blocks[block])
         self._next_block = max(blocks, default=-1) + 1
+
+
+def _books_of(chunks: Mapping[tuple[str, Book], Mapping[int, bytes]]) -> Mapping[str, EntityBooks]:
+    """The books of each entity, from the chunks of its logs."""
+    entities: defaultdict[str, EntityBooks] = defaultdict(EntityBooks)
+    for (entity_key, book), parts in chunks.items():
+        kept = KeptLog.restored(parts)
+        entities[entity_key].take_back(book, kept)
+    return entities
 
 
 def _merged_id(entity_key: str, transaction: bytes) -> bytes:

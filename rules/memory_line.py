@@ -65,7 +65,7 @@ class MemoryLine:
         self.state_bytes = 0
         self._partition_for = partition_for
         self._new_folds: dict[str, Callable[[], Fold]] = {
-            **{topic: partial(Router, topic, self.rulesets, self._partition_of) for topic in KINDS},
+            **{topic: partial(Router, topic, self.rulesets, self.partition_of) for topic in KINDS},
             SIGHTINGS: lambda: Station(self.rulesets),
             ASSESSMENTS: lambda: Desk(self.rulesets),
         }
@@ -102,7 +102,7 @@ class MemoryLine:
         topic, key, value, headers, at_ms, partition = output
         self.written[topic].append(output)
         if partition is None:
-            partition = self._partition_of(key) if key is not None else 0
+            partition = self.partition_of(key) if key is not None else 0
         partition %= self.partitions
         records = self.topics[topic][partition]
         records.append(Record(len(records), at_ms or timestamp_ms, key, value, headers, partition))
@@ -112,7 +112,8 @@ class MemoryLine:
         taken[topic, partition] = fold
         return fold.apply(records[-1])
 
-    def _partition_of(self, key: bytes) -> int:
+    def partition_of(self, key: bytes) -> int:
+        """The partition in which records with a key lie."""
         return self._partition_for(key, self.partitions)
 
     def _keep(self, topic: str, partition: int, changes: Iterable[tuple[bytes, bytes | None]]) -> None:

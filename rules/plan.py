@@ -145,6 +145,8 @@ class RulesetPlan:
     max_rows: int
     uses_anomaly: bool
     uses_credit: bool
+    # How long after its purchase a reservation that nobody captures is let go; None: it is kept.
+    expire_after_ms: int | None = None
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:

@@ -72,7 +72,7 @@ class Router:
         self._account_of: dict[str, Callable[[SourceRecord, RulesetPlan], str]] = {
             ACCOUNTS: lambda record, plan: self._intake.credit_limit(record, plan).account_id,
             REPAYMENTS: lambda record, plan: self._intake.repayment(record, plan).account_id,
-            SETTLEMENTS: lambda record, plan: self._intake.settlement(record, plan).account_id,
+            SETTLEMENTS: lambda record, _: self._intake.settlement(record).account_id,
             DEGRADED_ANSWERS: lambda record, _: self._intake.degraded_answer(record).account_id,
         }
         # What is held back until the run ends: by partition of assessments, all under one ruleset.

@@ -33,12 +33,14 @@ class FeatureValue(NamedTuple):
 class EntityLogs(NamedTuple):
     """An entity's purchases, and those among them that labels say are fraud.
 
-    A station does not know how they were decided and keeps all of them as `approved`.
+    A station does not know how they were decided and keeps all of them as `approved`. `released` are those that were
+    approved and are no more.
     """
 
     approved: WindowLog
     declined: WindowLog | None = None
     fraud: WindowLog | None = None
+    released: WindowLog | None = None
 
 
 class Subject(NamedTuple):
@@ -108,10 +110,11 @@ def measure(plan: EntityPlan, logs: EntityLogs, subject: Subject, clock: PeriodC
 
 def cuts_of(program: Program, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> list[Cut]:
     """Each of the program's slices, cut out of the logs."""
-    approved, declined, fraud = logs
+    approved, declined, fraud, released = logs
     time_ms, own = subject.purchase.event_time, 0 if subject.known else 1
     end = _end(approved, time_ms)
     declined_end = _end(declined, time_ms) if declined is not None else 0
+    released_end = _end(released, time_ms) if released is not None else 0
     cuts: list[Cut] = []
     for outcome, window in program.slices:
         if window is None:
@@ -124,6 +127,8 @@ def cuts_of(program: Program, logs: EntityLogs, subject: Subject, clock: PeriodC
             spans: tuple[Span, ...] = ((approved, _first(approved, after_ms, end), end),)
             if outcome is None and declined is not None and declined.times:
                 spans = (*spans, (declined, _first(declined, after_ms, declined_end), declined_end))
+            if outcome is None and released is not None and released.times:
+                spans = (*spans, (released, _first(released, after_ms, released_end), released_end))
             cuts.append((spans, own))
         elif outcome is _DECLINED:
             counted = () if declined is None else ((declined, _first(declined, after_ms, declined_end), declined_end),)

@@ -136,6 +136,20 @@ class WindowLog:
             del column[:dropped]
         del self.counts[:dropped], self.sums[:dropped]
 
+    def remove(self, index: int) -> None:
+        """Take a row out. Where it was the first that was ever seen, the next is from now on."""
+        row, times = self.row(index), self.times
+        del times[index], self.lows[index], self.highs[index]
+        del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
+        for column in self.columns.values():
+            del column[index]
+        del self.counts[index + 1], self.sums[index + 1]
+        for later in range(index + 1, len(self.counts)):
+            self.counts[later] -= row.purchases
+            self.sums[later] -= row.sum_minor
+        if index == 0 and row.time_ms == self.first_seen_ms:
+            self.first_seen_ms = times[0] if times else None
+
     def merge(self, max_rows: int) -> list[int]:
         """Merge old neighbours where the log is over its cap; returns for each new row the index of its newest.
 

@@ -7,9 +7,8 @@ to it at each entity in the order in which it arrived there. What a feature is a
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -20,15 +19,15 @@ from models.decision import Action, Decision, Reason
 from models.label import Label
 from models.money import convert_minor
 from models.purchase import Purchase
+from models.settlement import Settlement, SettlementResult
 from rules.language.compile import CompiledRuleset
 from rules.language.explain import explain
 from rules.language.facts import Facts
 from rules.language.interpreter import truth
-from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Outcome, Trailing
-from tests.oracle import APPROVED, DECLINED, EntityHistory, Seen, clears_at, value_of
-
-# Longer than any calendar period.
-_PERIOD_MS = 32 * 86_400_000
+from rules.plan import Clearing, EntityPlan, Feature
+from tests.entity_oracle import Entity
+from tests.oracle import APPROVED, DECLINED, Seen, clears_at, value_of
+from tests.settlement_oracle import SettlementOracle
 
 
 class Measured(NamedTuple):
@@ -41,61 +40,6 @@ class Measured(NamedTuple):
 UNKNOWN = Measured(None)
 # By entity: what was measured there, in the order of the plan's features.
 Stamps = Mapping[tuple[str, ...], Sequence[Measured]]
-
-
-@dataclass
-class Timeline:
-    """Purchases in order of their time."""
-
-    times: list[int] = field(default_factory=list[int])
-    seen: list[Seen] = field(default_factory=list[Seen])
-
-    def add(self, seen: Seen) -> None:
-        index = bisect_right(self.times, seen.time_ms)
-        self.times.insert(index, seen.time_ms)
-        self.seen.insert(index, seen)
-
-    def between(self, after_ms: int, until_ms: int) -> list[Seen]:
-        return self.seen[bisect_right(self.times, after_ms) : bisect_right(self.times, until_ms)]
-
-
-@dataclass
-class Entity:
-    """All purchases of one entity by their outcome; at stations, which know none, all are approved.
-
-    Beside them, what labels say is fraud.
-    """
-
-    by_outcome: dict[str, Timeline] = field(default_factory=lambda: {APPROVED: Timeline(), DECLINED: Timeline()})
-    fraud: Timeline = field(default_factory=Timeline)
-
-    def enter(self, seen: Seen) -> None:
-        self.by_outcome[seen.outcome].add(seen)
-
-    def history_of(self, feature: Feature, time_ms: int, *, clearing: bool = False) -> EntityHistory:
-        """What the feature can depend on at this time; or, with `clearing`, from then on."""
-        if feature.outcome is Outcome.FRAUD:
-            return EntityHistory([], self.fraud.seen)
-        return EntityHistory((self._that_clear if clearing else self._that_matter)(feature, time_ms))
-
-    def _that_matter(self, feature: Feature, time_ms: int) -> list[Seen]:
-        """Purchases that the feature can depend on at this time."""
-        lines = self.by_outcome.values()
-        if feature.aggregate is Aggregate.AGE:
-            return [seen for line in lines for seen in line.seen[:1]]
-        if feature.aggregate is Aggregate.SINCE:
-            return [seen for line in lines for seen in line.between(-1, time_ms)[-1:]]
-        return [seen for line in lines for seen in line.between(time_ms - _reach_ms(feature), time_ms)]
-
-    def _that_clear(self, feature: Feature, time_ms: int) -> list[Seen]:
-        """Purchases that can be in the feature's window at the newest one's time or after it."""
-        counted = [line for outcome, line in self.by_outcome.items() if feature.outcome in (None, outcome)]
-        newest_ms = max([time_ms, *(line.times[-1] for line in counted if line.times)])
-        return [seen for line in counted for seen in line.between(newest_ms - _reach_ms(feature), newest_ms)]
-
-
-def _reach_ms(feature: Feature) -> int:
-    return feature.window.length_ms if isinstance(feature.window, Trailing) else _PERIOD_MS
 
 
 @dataclass
@@ -126,6 +70,17 @@ class LineOracle:
         self._late: set[str] = set()
         # Where labels have told of which transactions.
         self._told: set[tuple[tuple[str, ...], str]] = set()
+        # By the partition of the desk.
+        self._settled: defaultdict[object, SettlementOracle] = defaultdict(self._settlements)
+
+    def _settlements(self) -> SettlementOracle:
+        plan = self._plan
+        return SettlementOracle(self._converted, plan.currency, plan.expire_after_ms, self._use, self._move)
+
+    @property
+    def results(self) -> list[SettlementResult]:
+        """What became of all settlements, and of what nobody settled."""
+        return [result for settled in self._settled.values() for result in settled.results]
 
     # -- stations -----------------------------------------------------------------------------------
 
@@ -173,8 +128,19 @@ class LineOracle:
             account.repayments.add(repayment.repayment_id)
             account.used_minor -= self._converted(repayment.amount, repayment.currency)
 
-    def decide(self, purchase: Purchase, stamps: Stamps) -> Decision:
+    def settlement(self, settlement: Settlement, partition: object = None) -> None:
+        """A settlement arrives at its desk."""
+        self._settled[partition].settle(settlement)
+
+    def answer(self, answer: Decision, partition: object = None) -> None:
+        """A gateway has answered by itself."""
+        if answer.action != Action.BLOCK:
+            self._settled[partition].tell(answer.account_id, answer.transaction_id)
+
+    def decide(self, purchase: Purchase, stamps: Stamps, partition: object = None) -> Decision:
         """A purchase arrives at the desk for the first time."""
+        settled = self._settled[partition]
+        settled.pass_time(purchase.event_time)
         account = self._accounts[purchase.account_id]
         measured = [value for plan in self._plan.desk for value in self._measure(plan, purchase)]
         for plan in self._plan.stations:
@@ -186,7 +152,17 @@ class LineOracle:
         if outcome == APPROVED:
             account.used_minor += self._amount(purchase)
         account.latest_ms = max(account.latest_ms or 0, purchase.event_time)
+        settled.decided(purchase, self._amount(purchase), approved=outcome == APPROVED)
         return decision
+
+    def _use(self, account_id: str, amount_minor: int) -> None:
+        self._accounts[account_id].used_minor += amount_minor
+
+    def _move(self, purchase: Purchase, outcome: str) -> None:
+        for plan in self._plan.desk:
+            values = _values(plan.entity, purchase)
+            if values is not None:
+                self._entities[plan.entity, values].move(purchase, outcome)
 
     def _judged(self, purchase: Purchase, account: Account, measured: Sequence[Measured]) -> Decision:
         limit = account.limit_minor
@@ -281,9 +257,11 @@ def _action(said: set[str], *, final: bool) -> Action:
 
 
 def in_event_order(
-    oracle: LineOracle, events: Sequence[Purchase | CreditLimit | Repayment | Label]
+    oracle: LineOracle,
+    events: Sequence[Purchase | CreditLimit | Repayment | Label | Settlement | Decision],
+    partition_of: Callable[[str], object] = lambda _: None,
 ) -> Iterator[tuple[Purchase, Decision]]:
-    """The decisions if everything arrived everywhere in the order given."""
+    """The decisions if everything arrived everywhere in the order given; desks are told apart by their accounts."""
     for event in events:
         if isinstance(event, CreditLimit):
             oracle.credit_limit(event)
@@ -291,6 +269,10 @@ def in_event_order(
             oracle.repayment(event)
         elif isinstance(event, Label):
             oracle.label(event)
+        elif isinstance(event, Settlement):
+            oracle.settlement(event, partition_of(event.account_id))
+        elif isinstance(event, Decision):
+            oracle.answer(event, partition_of(event.account_id))
         else:
             stamps = {entity: oracle.sight(entity, event) for entity in oracle.stops(event)}
-            yield event, oracle.decide(event, stamps)
+            yield event, oracle.decide(event, stamps, partition_of(event.account_id))

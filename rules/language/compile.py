@@ -240,7 +240,9 @@ def _compiled(document: RulesetDocument, conditions: tuple[Condition, ...], vers
 
 
 def _version(document: RulesetDocument) -> str:
-    content = document.model_dump(mode="json", exclude={"params", "cases"})
+    content = document.model_dump(mode="json", exclude={"params", "cases", "reservations"})
+    if document.reservations is not None:
+        content["reservations"] = document.reservations.model_dump(mode="json")
     if document.params:
         content["params"] = content_of(document.params)
     return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_VERSION_CHARS]

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from models.case import CaseAccount, CaseDocument, CasePurchase, Expectation
 from models.parameter import Param, ParamEntry
 from models.purchase import Instalments, Location
-from models.ruleset import RuleDocument, RulesetDocument
+from models.ruleset import ReservationsDocument, RuleDocument, RulesetDocument
 from rules.language.diagnostics import Diagnostic, Severity, did_you_mean
 from rules.language.source import SourceText
 from rules.language.syntax import Span
@@ -164,6 +164,7 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "rules": RuleDocument,
     "params": Param,
     "cases": CaseDocument,
+    "reservations": ReservationsDocument,
     "accounts": CaseAccount,
     "purchases": CasePurchase,
     "expect": Expectation,
@@ -195,6 +196,8 @@ _HINTS: Final = {
     "reason": "upper case letters, digits and underscores, like `DEVICE_BURST`",
     "when": "a condition, like `amount > 500.00`",
     "allowed_lateness": "a duration like `24h`",
+    "expire_after": "a duration like `7d`, of 90d at most",
+    "reservations": "like `{expire_after: 7d}`",
     "rules": "a list of rules, each with id, when, then",
     "action": "one of approve, flag, block",
     "at": "like `2026-01-05T12:00:00+08:00`; without an offset, in the ruleset's time zone",

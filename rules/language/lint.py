@@ -13,6 +13,7 @@ from rules.language.diagnostics import Diagnostic
 from rules.language.domains import Domains, buyer_controls, domains_of, is_evidence
 from rules.language.lint_truth import Finding, TruthLinter, leaves_of
 from rules.language.params import asked_in
+from rules.language.parser import duration_ms
 from rules.language.planning import values_of
 from rules.language.satisfiable import Fate, fate_of
 from rules.language.syntax import Expression, Span
@@ -37,7 +38,7 @@ _RANK: Final = ("final block", "allow", "block", "flag")
 def lint(checked: CheckedFile) -> list[Diagnostic]:
     """The warnings about a rule file without errors, in the order of the text."""
     document, domains = checked.document, domains_of(checked.document)
-    warnings = [*_unused_lists(checked), *_unused_params(checked)]
+    warnings = [*_unused_lists(checked), *_unused_params(checked), *_early_expiry(checked)]
     warnings += [*_odd_members(checked, domains), *_repeated_conditions(checked)]
     for index, rule in enumerate(document.rules):
         node, condition = checked.written[index], checked.conditions[index]
@@ -76,6 +77,22 @@ def _unused_params(checked: CheckedFile) -> Iterator[Diagnostic]:
                 f"take it out, or ask for `${name}`",
                 at_key=True,
             )
+
+
+def _early_expiry(checked: CheckedFile) -> Iterator[Diagnostic]:
+    """Reservations that may expire before their purchase, which was late, is even decided."""
+    document = checked.document
+    if document.reservations is None:
+        return
+    expire_after = document.reservations.expire_after
+    if duration_ms(expire_after) < duration_ms(document.allowed_lateness):
+        yield checked.rule_file.part_diagnostic(
+            "warning",
+            f"a purchase may be {document.allowed_lateness} late, and its reservation expires as it is decided",
+            ["reservations", "expire_after"],
+            "make it longer than `allowed_lateness`",
+            at_key=False,
+        )
 
 
 def _odd_members(checked: CheckedFile, domains: Domains) -> Iterator[Diagnostic]:

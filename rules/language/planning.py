@@ -86,6 +86,7 @@ def plan_of(document: RulesetDocument, conditions: Iterable[Condition]) -> Rules
         max_rows=document.max_rows,
         uses_anomaly="anomaly" in fields,
         uses_credit=bool(_CREDIT & fields),
+        expire_after_ms=duration_ms(document.reservations.expire_after) if document.reservations else None,
     )
 
 

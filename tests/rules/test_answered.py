@@ -169,6 +169,15 @@ def test_what_the_checkout_was_told_first_is_found_before_and_after_reconciliati
     assert kept.answers.find("a-1", transaction) is None
 
 
+def test_of_different_answers_one_to_go_ahead_is_found_whichever_came_first() -> None:
+    blocked = decision(1, Action.BLOCK, (DEFAULT, DEADLINE))
+    for answers in ([blocked, APPROVED], [APPROVED, blocked]):
+        kept = Kept()
+        for each in answers:
+            kept.take(each)
+        assert kept.answers.find("a-1", transaction_hash("t-1")) is Action.APPROVE
+
+
 def test_an_answer_whose_decision_never_comes_is_forgotten_after_a_day_and_that_is_noticed() -> None:
     kept = Kept()
     kept.take(APPROVED)

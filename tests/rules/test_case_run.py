@@ -90,7 +90,8 @@ def test_credit_is_there_before_the_first_purchase_and_used_by_it() -> None:
                 11,
                 "x",
                 "approve",
-                "a dead letter (conflict: transaction x was decided with another body: give it a new transaction_id)",
+                "a dead letter (conflict: transaction x was decided with another body, amount, event_time differ: "
+                "give it a new transaction_id)",
             ),
         ),
     ],

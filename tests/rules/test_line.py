@@ -12,6 +12,8 @@ from models.decision import Decision, decode_decision
 from rules.fold import Headers, Output
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.simulate import SimulationConfig, simulate
+from tests.integration.shopping import ACCOUNT_RULES as SHOPPING_RULES
+from tests.integration.shopping import EXPIRY, shopping
 from tests.memory import MemoryLine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,23 @@ class Checkout:
             (dict(output.headers)["dlq-reason"].decode(), output.key, output.value)
             for output in self.line.written["purchases.dlq"]
         ]
+
+
+def test_folds_read_back_at_any_moment_settle_to_the_same_bytes() -> None:
+    compiled, seed = compile_ruleset(SHOPPING_RULES + EXPIRY), 7
+    steady, shaken = MemoryLine(compiled), MemoryLine(compiled)
+    rng = random.Random(seed)
+    for one in shopping(seed, 1_500, accounts=40, hours=40.0, disorder=0.03, settlements=True):
+        for line in (steady, shaken):
+            line.send(one.topic, one.key, one.value, START_MS + 1_000 * HOUR_MS)
+        if rng.random() < 0.05:
+            shaken.crash("assessments", rng.randrange(4))
+    for topic in ("decisions", "settlements.results"):
+        assert shaken.written[topic] == steady.written[topic]
+        assert len(steady.written[topic]) >= 1_500
+    assert {at: state for at, state in shaken.state.items() if state} == {
+        at: state for at, state in steady.state.items() if state
+    }
 
 
 @pytest.mark.parametrize("name", ["account-only", "checkout", "twelve-rules"])
