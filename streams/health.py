@@ -1,4 +1,4 @@
-"""The worker's HTTP port: `/livez`, `/readyz` and `/metrics`."""
+"""The HTTP port of workers and gateways for those who run them: `/livez`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -59,12 +59,15 @@ async def _answer(probe: Probe) -> web.Response:
     return web.Response(text="ok\n") if reason is None else web.Response(text=reason + "\n", status=503)
 
 
-def verify_port_free(host: str, port: int) -> None:
-    """Raises SettingsError, naming the setting, where this port can't be listened on."""
+def verify_port_free(host: str, port: int, prefix: str = "STOPBANK_HTTP_", remedy: str = ", or 0 for none") -> None:
+    """Raises SettingsError where this port can't be listened on.
+
+    It names the settings, `prefix` and HOST or PORT, and after "Choose another" what else can be done.
+    """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise SettingsError(f"STOPBANK_HTTP_HOST: {host} is no address of this machine: {error.strerror}") from None
+        raise SettingsError(f"{prefix}HOST: {host} is no address of this machine: {error.strerror}") from None
     with socket.socket(family, kind, proto) as probe:
         # As the server does: what a worker left behind a moment ago is no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,6 +76,5 @@ def verify_port_free(host: str, port: int) -> None:
             probe.listen()
         except OSError as error:
             raise SettingsError(
-                f"STOPBANK_HTTP_PORT: port {port} on {host} can't be listened on: {error.strerror}. "
-                "Choose another, or 0 for none"
+                f"{prefix}PORT: port {port} on {host} can't be listened on: {error.strerror}. Choose another{remedy}"
             ) from None

@@ -30,7 +30,8 @@ _MAX_PENDING: Final = 5_000
 _TOLD_EVERY: Final = 100
 # A recording's own fields; a line without them is a purchase.
 _RECORDED: Final = frozenset({"topic", "key", "at_ms", "value"})
-_WRITABLE: Final = frozenset(topics.INCOMING)
+# Degraded answers and inquiries are not among these: they are what gateways say, of answers that they gave, and ask.
+WRITABLE: Final = (topics.PURCHASES, topics.ACCOUNTS, topics.REPAYMENTS, topics.LABELS, topics.SETTLEMENTS)
 
 
 class InvalidRecords(PlainError):  # noqa: N818  # reads as what it says
@@ -109,8 +110,8 @@ def _parsed(line: bytes, where: str) -> OutgoingLine:
 
 def _recorded(fields: dict[str, Any], where: str) -> OutgoingLine:
     topic, key, value = fields["topic"], fields["key"], fields["value"]
-    if not isinstance(topic, str) or topic not in _WRITABLE:
-        raise InvalidRecords(f"{where}: `topic` is {topic!r}: it may be one of {', '.join(sorted(_WRITABLE))}")
+    if not isinstance(topic, str) or topic not in WRITABLE:
+        raise InvalidRecords(f"{where}: `topic` is {topic!r}: it may be one of {', '.join(sorted(WRITABLE))}")
     if not isinstance(key, str):
         raise InvalidRecords(f"{where}: `key` is no text: it is the account's id")
     if not isinstance(value, dict):

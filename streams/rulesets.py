@@ -74,6 +74,7 @@ class Registry:
     pointers: dict[str, InForce] = field(default_factory=dict[str, InForce])
     complete: bool = False
     _current: CompiledRuleset | None = None
+    _compiled_aside: dict[str, CompiledRuleset] = field(default_factory=dict[str, CompiledRuleset])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def in_force(self) -> CompiledRuleset:
@@ -111,15 +112,28 @@ class Registry:
         self._choose()
         self.changed.set()
 
+    async def apply_aside(self, key: bytes | None, value: bytes | None) -> None:
+        """As `apply`, with the compiling done in a thread: it would hold up whoever else runs on the loop."""
+        name = (key or b"").decode(errors="replace")
+        if value is not None and "@" in name and self._is_mine(name):
+            compiled = await asyncio.to_thread(_compiled_if_possible, name, value)
+            if compiled is not None:
+                self._compiled_aside[name] = compiled
+        self.apply(key, value)
+
     def _take_source(self, reference: str, source: str) -> None:
         self.sources[reference] = source
-        if reference.partition("@")[0] == self.ruleset_id and reference not in self._compiled:
-            compiled = compile_ruleset(source, reference)
+        if self._is_mine(reference):
+            compiled = self._compiled_aside.pop(reference, None) or compile_ruleset(source, reference)
             if compiled.id != self.ruleset_id:
                 raise RulesetsError(f"the text is of the ruleset {compiled.id!r}")
             self._compiled[reference] = compiled
             # A Stopbank that reckons versions otherwise than the publisher's: records carry its own reckoning.
             self._compiled.setdefault(reference_of(compiled), compiled)
+
+    def _is_mine(self, reference: str) -> bool:
+        """Whether it is a version of the ruleset that decides here, and not compiled yet."""
+        return reference.partition("@")[0] == self.ruleset_id and reference not in self._compiled
 
     def _choose(self) -> None:
         pointer = self.pointers.get(self.ruleset_id)
@@ -137,20 +151,31 @@ class Registry:
             return
 
 
+def _compiled_if_possible(reference: str, value: bytes) -> CompiledRuleset | None:
+    try:
+        return compile_ruleset(Source.model_validate_json(value).source, reference)
+    except (ValidationError, RulesetError):
+        # Whoever applies it says so.
+        return None
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(line.strip() for line in str(error).splitlines()[:2])
 
 
-async def follow(settings: Settings, registry: Registry) -> None:
-    """Read the rulesets topic for good, from its beginning. Raises TopicsError where it is missing."""
+async def follow(settings: Settings, registry: Registry, *, aside: bool = False) -> None:
+    """Read the rulesets topic for good, from its beginning. Raises TopicsError where it is missing.
+
+    `aside`: rules are compiled in a thread.
+    """
     async with reading_client(settings, RULESETS, from_beginning=True) as consumer:
-        await _read_until(consumer, registry, await consumer.end_offsets(list(consumer.assignment())))
+        await _read_until(consumer, registry, await consumer.end_offsets(list(consumer.assignment())), aside=aside)
         registry.complete = True
         registry.changed.set()
         while True:
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
                 for record in records:
-                    registry.apply(record.key, record.value)
+                    await _apply(registry, record, aside=aside)
 
 
 async def read_registry(settings: Settings) -> Registry:
@@ -166,11 +191,20 @@ async def read_registry(settings: Settings) -> Registry:
     return registry
 
 
-async def _read_until(consumer: AIOKafkaConsumer, registry: Registry, ends: dict[Any, int]) -> None:
+async def _read_until(
+    consumer: AIOKafkaConsumer, registry: Registry, ends: dict[Any, int], *, aside: bool = False
+) -> None:
     while any([await consumer.position(tp) < end for tp, end in ends.items()]):
         for records in (await consumer.getmany(timeout_ms=200)).values():
             for record in records:
-                registry.apply(record.key, record.value)
+                await _apply(registry, record, aside=aside)
+
+
+async def _apply(registry: Registry, record: Any, *, aside: bool) -> None:
+    if aside:
+        await registry.apply_aside(record.key, record.value)
+    else:
+        registry.apply(record.key, record.value)
 
 
 async def publish(settings: Settings, source: str, filename: str, by: str, note: str = "") -> CompiledRuleset:

@@ -20,7 +20,7 @@ CurrencyOf = Callable[[str], str | None]
 
 
 def decision_line(decision: Decision, currency_of: CurrencyOf) -> Text:
-    """One decision for one line: when (UTC), what, for whom, how much, and why."""
+    """One decision for one line: when (UTC), what, for whom, how much, why and, where it is degraded, how it came."""
     action = Action(decision.action)
     at = datetime.fromtimestamp(decision.event_time / 1000, UTC).strftime("%m-%d %H:%M:%SZ")
     line = Text()
@@ -30,6 +30,8 @@ def decision_line(decision: Decision, currency_of: CurrencyOf) -> Text:
     line.append(f"{format_minor(decision.amount, decision.currency):>16}  ", "bold")
     currency = currency_of(f"{decision.ruleset}@{decision.ruleset_version}")
     line.append("; ".join(reason_text(reason, currency) for reason in telling_first(decision)))
+    if decision.degraded:
+        line.append(f"  {', '.join(decision.degraded)}", "yellow")
     if decision.late:
         line.append("  late", "dim")
     return line

@@ -56,18 +56,24 @@ class _Reasons(logging.Handler):
         self.last = next((a for a in reversed(arguments) if isinstance(a, BaseException)), self.last)
 
 
+_connecting: Final[list[_Reasons]] = []
+
+
 @contextmanager
 def telling_why(kafka: KafkaSettings) -> Generator[None]:
     """Turn aiokafka's failure to connect into BrokerUnreachableError; its log is silent for the while."""
     log, reasons = logging.getLogger("aiokafka"), _Reasons()
     log.addHandler(reasons)
-    propagated, log.propagate = log.propagate, False
+    _connecting.append(reasons)
+    log.propagate = False
     try:
         yield
     except (KafkaConnectionError, TimeoutError) as error:
         raise BrokerUnreachableError(_sentence(kafka, reasons.last or error)) from None
     finally:
-        log.propagate = propagated
+        _connecting.remove(reasons)
+        # Another client may still be connecting.
+        log.propagate = not _connecting
         log.removeHandler(reasons)
 
 

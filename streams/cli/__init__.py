@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 _COMMANDS: Final = {
     "demo": "streams.cli.demo:demo",
     "worker": "streams.cli.worker:worker",
+    "gateway": "streams.cli.gateway:gateway",
     "topics": "streams.cli.topics:app",
     "rules": "streams.cli.rules:app",
     "simulate": "streams.cli.records:simulate",
@@ -30,6 +31,7 @@ _COMMANDS: Final = {
     "replay": "streams.cli.replay:replay",
     "backtest": "streams.cli.backtest:backtest",
     "tune": "streams.cli.tune:tune",
+    "keys": "streams.cli.keys:app",
     "schema": "streams.cli.schema:schema",
     "settings": "streams.cli.settings:settings",
     "doctor": "streams.cli.doctor:doctor",

@@ -142,7 +142,8 @@ def import_(
     """Make a recording of JSON lines, to backtest on purchases that never went through Stopbank.
 
     A line is a record of a simulation's file (`topic`, `key`, `at_ms`, `value`), or simply a purchase, a label, a
-    credit limit or a repayment. They may come in any order. Where a line is wrong, it is named, and nothing is written.
+    credit limit, a repayment or a settlement. They may come in any order. Where a line is wrong, it is named, and
+    nothing is written.
 
         stopbank recording import purchases.jsonl.gz labels.jsonl recordings/history
     """

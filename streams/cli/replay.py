@@ -10,8 +10,8 @@ import typer
 
 from streams.cli.progress import progress_bar, summed
 from streams.cli.running import interruptible
-from streams.cli.worker import spare_the_collector
 from streams.cli.writing import write_records
+from streams.process import spare_the_collector
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
 from streams.replay.differences import Difference
@@ -39,8 +39,8 @@ def replay(
 
     Every recorded partition goes through the worker's own steps in the order of its offsets. Exit code 1: some
     records differ, lack or are too many, or something that came in was lost; they are named. With `--to-kafka`
-    the recorded purchases, accounts, repayments and labels are written into the topics of the configured broker
-    instead. Ctrl-C ends it (exit code 130).
+    what came in, as purchases, labels or settlements, is written into the topics of the configured broker instead.
+    Ctrl-C ends it (exit code 130).
 
         stopbank replay recordings/friday
         stopbank replay recordings/friday --to-kafka --speed 10 --shift-to-now

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from streams.settings import KAFKA_PREFIX, STOPBANK_PREFIX, KafkaSettings, Settings, read_settings
+from streams.gateway.settings import GATEWAY_PREFIX, read_gateway_settings
+from streams.settings import KAFKA_PREFIX, STOPBANK_PREFIX, read_settings
 
 
 def settings() -> None:
@@ -23,15 +24,15 @@ def settings() -> None:
         export KAFKA_SASL_USERNAME=stopbank KAFKA_SASL_PASSWORD=...
         export KAFKA_SSL_CAFILE=/etc/kafka/ca.pem
     """
-    found = read_settings()
+    found, gateway = read_settings(), read_gateway_settings()
     table = Table("variable", "now", "meaning", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
-    for prefix, values in ((KAFKA_PREFIX, found.kafka), (STOPBANK_PREFIX, found)):
+    for prefix, values in ((KAFKA_PREFIX, found.kafka), (STOPBANK_PREFIX, found), (GATEWAY_PREFIX, gateway)):
         _add(table, prefix, values, os.environ)
     Console(highlight=False).print(table)
 
 
-def _add(table: Table, prefix: str, values: KafkaSettings | Settings, env: Mapping[str, str]) -> None:
+def _add(table: Table, prefix: str, values: BaseModel, env: Mapping[str, str]) -> None:
     for name, field in type(values).model_fields.items():
         if name == "kafka":
             continue

@@ -24,7 +24,7 @@ from streams.clients import reading_client
 from streams.rulesets import Registry, follow
 from streams.settings import Settings, read_settings
 from streams.show import CurrencyOf, decision_line
-from streams.topics import BLOCKED, DECISIONS, FLAGGED, TopicsError
+from streams.topics import BLOCKED, DECISIONS, DEGRADED, FLAGGED, TopicsError
 
 _TOPIC_OF: Final = {None: DECISIONS, Action.BLOCK: BLOCKED, Action.FLAG: FLAGGED}
 # How long rulesets may take to be read: without them, money in reasons has no currency.
@@ -37,20 +37,27 @@ def tail(
         bool, typer.Option("--from-beginning", help="All that are kept, not only new ones.")
     ] = False,
     action: Annotated[Action | None, typer.Option(help="Only flags, or only blocks.")] = None,
+    degraded: Annotated[
+        bool, typer.Option("--degraded", help="What gateways answered without the full decision, and why.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="End after so many.")] = None,
 ) -> None:
     """Show decisions as they come, until Ctrl-C. Colours where there is a terminal.
 
     ```
     stopbank tail --action block
+    stopbank tail --degraded
     stopbank tail --json --from-beginning | jq .reasons
     ```
     """
     if action is Action.APPROVE:
         raise typer.BadParameter("approvals have no topic of their own: use flag or block")
+    if degraded and action is not None:
+        raise typer.BadParameter("--degraded shows all degraded answers: it goes without --action")
+    topic = DEGRADED if degraded else _TOPIC_OF[action]
     settings = read_settings()
     try:
-        run(_tail(settings, _TOPIC_OF[action], as_json, from_beginning, limit))
+        run(_tail(settings, topic, as_json, from_beginning, limit))
     except typer.Exit:
         # Ctrl-C is how it is meant to end.
         return

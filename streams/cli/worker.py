@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 from typing import Final
@@ -14,14 +13,13 @@ import typer
 from streams import topics
 from streams.cli.running import run
 from streams.clients import admin_client
-from streams.engine.app import EXIT_CONFIG
 from streams.health import verify_port_free
+from streams.process import EXIT_CONFIG, spare_the_collector
 from streams.settings import Settings, read_settings
 from streams.topics import TopicsError, misfits, partition_counts, require_topics
 from streams.unreachable import BrokerUnreachableError
 from streams.worker import make_app
 
-_COLLECT_AFTER: Final = 100_000
 _NEEDED: Final = (*topics.INCOMING, *topics.WRITTEN, *topics.STATE_OF.values(), topics.RULESETS)
 
 
@@ -70,17 +68,6 @@ async def _verify_topics(settings: Settings) -> None:
         return
     if problems:
         raise TopicsError("\n".join(problems))
-
-
-def spare_the_collector() -> None:
-    """Let Python look for cycles less often.
-
-    Purchases and their state make none, and there is much of it: looked through as often as by default it costs
-    more than deciding does. What libraries leave is still found, once in so many new objects.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 50, 100)
 
 
 def use_fast_loop() -> None:

@@ -21,13 +21,9 @@ from streams.engine.pause_guard import PausedError
 from streams.engine.run import RunSchema
 from streams.engine.tables import FoldTable, FoldTableManager
 from streams.engine.transport import RunTransport
+from streams.process import EXIT_CONFIG, EXIT_FAULT
 
 log = structlog.get_logger(__name__)
-
-# The exit code of a worker that met a fault no retry mends (sysexits.h: internal software error).
-EXIT_FAULT = 70
-# And of one whose surroundings are not as they must be (sysexits.h: configuration error).
-EXIT_CONFIG = 78
 
 
 class _EngineBoot(BootStrategy):

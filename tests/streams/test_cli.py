@@ -62,7 +62,8 @@ def assert_one_error(ran: Ran, *told: str) -> None:
 COMMANDS = (
     "demo", "worker", "topics", "topics create", "rules", "rules check", "rules test", "rules publish", "rules list",
     "rules rollback", "simulate", "produce", "tail", "record", "recording", "recording verify", "recording info",
-    "recording slice", "recording import", "replay", "backtest", "tune", "schema", "settings", "doctor",
+    "recording slice", "recording import", "replay", "backtest", "tune", "keys", "keys create", "keys list",
+    "keys rotate", "keys revoke", "schema", "settings", "doctor",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from io import StringIO
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from models.decision import Decision, Reason
+from streams.demo.requests import DEADLINE_MS, RequestTally, degraded_words, goes_over_http, scheduled
 from streams.demo.stage import stage_env
 from streams.demo.summary import summary
 from streams.demo.tally import BLOCKS_KEPT, Tally, percentile
@@ -18,6 +20,15 @@ from streams.settings import read_settings
 
 BURST = Reason("burst", "DEVICE_BURST", "block", "count(device_id, 10m)", 6, 5)
 LARGE = Reason("large", "LARGE", "flag", "sum(amount, merchant_id, 1h)", 1_523_210, 1_500_000)
+
+
+def requests(**tiers: int) -> RequestTally:
+    answered = sum(tiers.values())
+    named = {name.replace("_", "-"): count for name, count in tiers.items()}
+    return RequestTally(answered + 2, list(range(1, answered + 1)), Counter(named), breaker="half-open")
+
+
+REQUESTS = requests(full=1_600, default=250, stateless_rules=150)
 
 
 def decision(number: int, action: str, *reasons: Reason) -> Decision:
@@ -34,7 +45,7 @@ def text(what: RenderableType, width: int = 100) -> str:
 
 
 def view(tally: Tally, width: int) -> str:
-    return text(live_view(tally, 2, "CNY", width), width)
+    return text(live_view(tally, REQUESTS, 2, "CNY", width), width)
 
 
 @pytest.fixture
@@ -103,6 +114,8 @@ def test_the_view_has_every_figure_at_every_width(tally: Tally, width: int) -> N
         assert figure in shown
     assert "DEVICE_BURST 6 purchases on one device" in shown
     assert "1,234.56 CNY" in shown
+    assert "2,000 answered   p50 1,000 ms   p99 1,980 ms   in flight 2" in shown
+    assert "degraded 20.0% (default 12.5%, stateless-rules 7.5%)   breaker half-open" in shown
     assert all(len(line) <= width for line in shown.splitlines())
 
 
@@ -130,7 +143,10 @@ def test_the_newest_block_is_on_top(tally: Tally) -> None:
 
 
 def test_one_line_says_the_same_where_there_is_no_terminal(tally: Tally) -> None:
-    assert status_line(tally) == ("16 of 20 decided (approve 12, flag 3, block 1), 3/s, p50 17 ms, p99 90 ms")
+    assert status_line(tally, requests(full=2)) == (
+        "16 of 20 decided (approve 12, flag 3, block 1), 3/s, p50 17 ms, p99 90 ms; "
+        "over HTTP 2, p50 1 ms, p99 2 ms, degraded 0.0%"
+    )
 
 
 # -- the summary ------------------------------------------------------------------------------------
@@ -141,16 +157,44 @@ def test_the_summary_sets_decisions_beside_labels(tally: Tally) -> None:
         {"transaction_id": f"t-{n}", "amount": 100_000, "currency": "CNY" if n else "USD"} for n in range(16)
     ]
     fraud = frozenset({"t-15", "t-14", "t-11", "t-10"})
-    lines = [" ".join(line.split()) for line in text(summary(tally, purchases, fraud, "CNY"), 200).splitlines()]
+    lines = [
+        " ".join(line.split()) for line in text(summary(tally, REQUESTS, purchases, fraud, "CNY"), 200).splitlines()
+    ]
     assert "│ fraud │ 2 │ 1 │ 1 │ 4 │" in lines
     assert "│ genuine │ 10 │ 2 │ 0 │ 12 │" in lines
     assert "Fraud caught: 2 of 4 (50%) blocked or flagged; of 4 blocks and flags 50% were fraud." in lines
     assert "Fraud blocked: 1,000.00 CNY; fraud approved: 2,000.00 CNY; genuine blocked: 0.00 CNY." in lines
     assert "Latency from the broker's timestamp to the decision: p50 17 ms, p99 90 ms." in lines
+    assert (
+        f"Over HTTP, with {DEADLINE_MS} ms for each: 2,002 purchases; p50 1,000 ms, p99 1,980 ms; "
+        "degraded 20.0% (default 12.5%, stateless-rules 7.5%); breaker half-open."
+    ) in lines
+
+
+def test_requests_without_an_answer_are_told() -> None:
+    failed = RequestTally(3, [5], Counter(full=1), Counter(UnavailableError=2))
+    assert failed.in_flight == 0
+    assert "3 purchases, 2 without an answer;" in text(summary(Tally(0), failed, [], frozenset(), "CNY"), 200)
 
 
 def test_a_summary_of_nothing_divides_by_nothing() -> None:
-    assert "0 of 0 (none)" in text(summary(Tally(0), [], frozenset(), "CNY"), 200)
+    assert "0 of 0 (none)" in text(summary(Tally(0), RequestTally(), [], frozenset(), "CNY"), 200)
+    assert degraded_words(RequestTally()) == "0.0%"
+
+
+# -- requests ---------------------------------------------------------------------------------------
+
+
+def test_an_account_keeps_to_one_way_and_some_go_over_http() -> None:
+    lines = [OutgoingLine("purchases", f"a-{n % 100}".encode(), {"transaction_id": f"t-{n}"}) for n in range(300)]
+    limits = [OutgoingLine("accounts", f"a-{n}".encode(), {}) for n in range(100)]
+    records = scheduled([*limits, *lines], 10)
+    assert [record.due_s for record in records[:3]] == [0.0, 0.1, 0.2]
+    chosen = [record for record in records if goes_over_http(record)]
+    assert {record.topic for record in chosen} == {"purchases"}
+    accounts = {record.key for record in chosen}
+    assert 0 < len(accounts) < 30
+    assert len(chosen) == 3 * len(accounts)
 
 
 # -- the stage --------------------------------------------------------------------------------------

@@ -34,6 +34,14 @@ def test_purchases_and_recorded_records_may_be_mixed_with_blank_lines(tmp_path: 
     ]
 
 
+def test_settlements_may_be_written_and_move_with_the_purchases(tmp_path: Path) -> None:
+    settlement = {"transaction_id": "t-1", "account_id": "a-1", "kind": "capture", "event_time": 3_000}
+    line = {"topic": "settlements", "key": "a-1", "at_ms": 5, "value": settlement}
+    path = written(tmp_path, orjson.dumps(PURCHASE) + b"\n" + orjson.dumps(line))
+    _, read = moved_to(list(read_lines(path)), 2_000)
+    assert (read.topic, read.key, read.value) == ("settlements", b"a-1", {**settlement, "event_time": 4_000})
+
+
 def test_a_name_that_ends_in_gz_is_unpacked(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress(orjson.dumps(PURCHASE)), "file.jsonl.gz")
     assert [line.value for line in read_lines(path)] == [PURCHASE]
@@ -54,6 +62,8 @@ def test_what_is_inside_a_purchase_is_not_looked_at(tmp_path: Path) -> None:
         (b'{"account_id": 7}', "neither a purchase (no `account_id`)"),
         (b'{"topic": "labels", "key": "a-1", "value": {}}', "`at_ms`"),
         (b'{"topic": "decisions", "key": "a-1", "at_ms": 5, "value": {}}', "`topic` is 'decisions'"),
+        (b'{"topic": "decisions.degraded", "key": "a-1", "at_ms": 5, "value": {}}', "`topic` is 'decisions.degraded'"),
+        (b'{"topic": "inquiries", "key": "a-1", "at_ms": 5, "value": {}}', "one of accounts, labels, purchases"),
         (b'{"topic": ["labels"], "key": "a-1", "at_ms": 5, "value": {}}', "`topic` is ['labels']"),
         (b'{"topic": "labels", "key": 1, "at_ms": 5, "value": {}}', "`key` is no text"),
         (b'{"topic": "labels", "key": "a-1", "at_ms": 5, "value": []}', "`value` is no JSON object"),

@@ -1,0 +1,1 @@
+"""The gateway: checkout asks over HTTP, and is answered within its deadline."""

@@ -1,0 +1,24 @@
+"""What every long-running process of Stopbank does alike: how it ends, and how it treats Python's collector."""
+
+from __future__ import annotations
+
+import gc
+from typing import Final
+
+# The exit code of a process that met a fault no retry mends (sysexits.h: internal software error).
+EXIT_FAULT: Final = 70
+# And of one whose surroundings are not as they must be (sysexits.h: configuration error).
+EXIT_CONFIG: Final = 78
+
+_COLLECT_AFTER: Final = 100_000
+
+
+def spare_the_collector() -> None:
+    """Let Python look for cycles less often.
+
+    Purchases and their state make none, and there is much of it: looked through as often as by default it costs
+    more than deciding does. What libraries leave is still found, once in so many new objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 50, 100)
