@@ -2,8 +2,9 @@
 
 The changelogs are recorded first, from their first offset to their end; what they add up to knows the source
 offset that it has seen, its fence. `sightings` and `assessments` are recorded from behind their fences.
-Decisions are written before the state that knows of them, so those on the first assessments may lie in their
-topic already: they are looked for by time. Everything else is recorded from its first offset.
+What desks write is written before the state that knows of it, so decisions on the first assessments may lie in
+their topic already: they, and what else desks write, are looked for by time. Everything else is recorded from its
+first offset.
 """
 
 # aiokafka is typed in part only.
@@ -22,7 +23,7 @@ from streams.engine.changelog import NO_FENCE, ChangelogCorruptError, ChangelogI
 from streams.recording.errors import RecordingError
 from streams.recording.feed import Feed
 from streams.recording.manifest import TopicEntry
-from streams.recording.recorded import CHANGELOGS, COMPACTED, RECORDED
+from streams.recording.recorded import CHANGELOGS, COMPACTED, FROM_DESKS, RECORDED
 from streams.recording.writer import RecordingWriter
 
 # How far the clocks of workers may lie apart.
@@ -60,7 +61,7 @@ class Beginning:
         if any(fence != NO_FENCE for fence in self._fences.values()):
             for source in topics.STATE_OF:
                 begins |= self._behind_the_state(source, earliest)
-            begins |= await self._first_decisions(begins)
+            begins |= await self._first_results(begins)
         self._writer.add_topics({name: self._entry(name, begins) for name in RECORDED})
         return True
 
@@ -104,10 +105,10 @@ class Beginning:
                 )
         return begins
 
-    async def _first_decisions(self, begins: Offsets) -> Offsets:
-        """Where decisions begin: those on the first recorded assessments may be written already."""
+    async def _first_results(self, begins: Offsets) -> Offsets:
+        """Where begins what desks write: decisions on the first recorded assessments may be written already."""
         # Asked for in this order: what is assessed later than that is decided later than that, too.
-        ends: Offsets = await self._consumer.end_offsets(self._tps(topics.DECISIONS))
+        ends: Offsets = await self._consumer.end_offsets([tp for topic in FROM_DESKS for tp in self._tps(topic)])
         assessed: Offsets = await self._consumer.end_offsets(self._tps(topics.ASSESSMENTS))
         waiting = {tp: begins[tp] for tp, end in assessed.items() if begins[tp] < end}
         if not waiting:

@@ -15,19 +15,19 @@ from models.problem import first_problem
 from rules.fold import Record
 from streams import topics
 from streams.engine.partitioner import partition_for
-from streams.produce import InvalidRecords, OutgoingLine, read_lines
+from streams.produce import WRITABLE, InvalidRecords, OutgoingLine, read_lines
 from streams.recording.manifest import Manifest, TopicEntry
 from streams.recording.writer import new_recording
 from streams.settings import Settings
 
 _WRITE_BYTES: Final = 64 * 1024 * 1024
 _TOLD_EVERY: Final = 1_000
-_IMPORTED: Final = (topics.PURCHASES, topics.ACCOUNTS, topics.REPAYMENTS, topics.LABELS)
 # Which topic a plain record is for: the fields that only its kind has.
 _TOPIC_BY_FIELD: Final = {
     "verdict": topics.LABELS,
     "repayment_id": topics.REPAYMENTS,
     "credit_limit": topics.ACCOUNTS,
+    "kind": topics.SETTLEMENTS,
 }
 _time = TypeAdapter[int](EventTimeMs)
 
@@ -42,15 +42,15 @@ def import_lines(
     """Write the records of JSON-lines files into a new recording, whole or not at all; returns its manifest.
 
     A line is a record of a simulation's file (`topic`, `key`, `at_ms`, `value`), or simply a purchase, a label, a
-    credit limit or a repayment. Each gets the next offset of its key's partition, and `at_ms`, else `event_time`, as
-    the broker's timestamp. `on_lines` hears now and then how many are read. Raises InvalidRecords, which names
-    the line, OSError and RecordingError.
+    credit limit, a repayment or a settlement. Each gets the next offset of its key's partition, and `at_ms`, else
+    `event_time`, as the broker's timestamp. `on_lines` hears now and then how many are read. Raises InvalidRecords,
+    which names the line, OSError and RecordingError.
     """
     manifest = Manifest(
         created_ms=int(time.time() * 1000),
         ruleset=settings.ruleset,
         max_ahead_ms=settings.max_ahead_s * 1000,
-        topics={name: TopicEntry(begin_offsets=[0] * partitions, dense=True) for name in _IMPORTED},
+        topics={name: TopicEntry(begin_offsets=[0] * partitions, dense=True) for name in WRITABLE},
     )
     with new_recording(destination, manifest) as writer:
         number = 0

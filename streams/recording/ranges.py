@@ -3,7 +3,8 @@
 A slice begins with the state before the first assessment (and sighting) of `from_ms` or later: of the changelog the
 latest record of each key, before the first record whose fence has seen that assessment. The source follows from
 behind that state's fence, a few records before the time, and ends before the first record of `until_ms` or later.
-Decisions on what is in it may have been written later than that: they go on until the state knew of the last one.
+Decisions on what is in it, and what else desks write, may have been written later than that: they go on until the
+state knew of the last one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from streams import topics
 from streams.engine.changelog import NO_FENCE, ChangelogCorruptError, fence_of
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.recording.recorded import FROM_DESKS
 
 # How far the clocks of workers may lie apart.
 _CLOCKS_MS: Final = 60_000
@@ -30,6 +32,8 @@ _CUT: Final = {
     topics.REPAYMENTS: (True, True),
     topics.ACCOUNTS: (False, True),
     topics.LABELS: (True, False),
+    topics.SETTLEMENTS: (True, True),
+    topics.DEGRADED: (True, True),
 }
 
 
@@ -73,7 +77,7 @@ def plain_ranges(recording: Recording, names: Iterable[str], from_ms: int | None
 
 def replayable_ranges(recording: Recording, from_ms: int | None, until_ms: int | None) -> Ranges:
     """For each recorded topic, the range of each partition. Raises RecordingError."""
-    by_state = (*topics.STATE_OF, *topics.STATE_OF.values(), topics.DECISIONS)
+    by_state = (*topics.STATE_OF, *topics.STATE_OF.values(), *FROM_DESKS)
     plain = [name for name in recording.manifest.topics if name not in by_state]
     ranges = plain_ranges(recording, plain, from_ms, until_ms)
     for source, changelog in topics.STATE_OF.items():
@@ -81,8 +85,11 @@ def replayable_ranges(recording: Recording, from_ms: int | None, until_ms: int |
             states = [_state_before(recording, source, p, from_ms) for p in range(recording.partitions(source))]
             ranges[changelog] = [state.changelog for state in states]
             ranges[source] = [_behind(recording, source, p, state, until_ms) for p, state in enumerate(states)]
-    if topics.DECISIONS in recording.manifest.topics:
-        ranges[topics.DECISIONS] = _decisions(recording, ranges.get(topics.ASSESSMENTS, ()), from_ms)
+    begin_ms, end_ms = _written(recording, ranges.get(topics.ASSESSMENTS, ()), from_ms)
+    for topic in FROM_DESKS:
+        parts = [_between(recording, topic, p, begin_ms, end_ms) for p in range(recording.partitions(topic))]
+        if parts:
+            ranges[topic] = parts
     return ranges
 
 
@@ -131,9 +138,11 @@ def _behind(recording: Recording, source: str, partition: int, state: _State, un
     return Range(begin, max(begin, _end_at(recording, source, partition, until_ms)))
 
 
-def _decisions(recording: Recording, assessed: Sequence[Range], from_ms: int | None) -> list[Range]:
-    """Those on the assessments in a slice, and a few more at both ends: they lie in other partitions, by time."""
-    partitions = range(recording.partitions(topics.DECISIONS))
+def _written(recording: Recording, assessed: Sequence[Range], from_ms: int | None) -> tuple[int | None, int | None]:
+    """When desks wrote of the assessments in a slice, from and until; None is the beginning, or the end.
+
+    It is a little too long at both ends: what they wrote lies in other partitions, and is found by time.
+    """
     mine = [(partition, part) for partition, part in enumerate(assessed) if part.begin < part.end]
     begin_ms, end_ms = None, None
     if from_ms is not None:
@@ -142,11 +151,12 @@ def _decisions(recording: Recording, assessed: Sequence[Range], from_ms: int | N
     known = [_known_ms(recording, partition, part.end - 1) for partition, part in mine]
     if all(at_ms is not None for at_ms in known):
         end_ms = max((at_ms or 0 for at_ms in known), default=0) + _CLOCKS_MS
-    ranges: list[Range] = []
-    for partition in partitions:
-        begin = _first_at(recording, topics.DECISIONS, partition, begin_ms)
-        ranges.append(Range(begin, max(begin, _end_at(recording, topics.DECISIONS, partition, end_ms))))
-    return ranges
+    return begin_ms, end_ms
+
+
+def _between(recording: Recording, topic: str, partition: int, begin_ms: int | None, end_ms: int | None) -> Range:
+    begin = _first_at(recording, topic, partition, begin_ms)
+    return Range(begin, max(begin, _end_at(recording, topic, partition, end_ms)))
 
 
 def _timestamp_at(recording: Recording, partition: int, offset: int) -> int:

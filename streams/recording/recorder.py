@@ -20,9 +20,9 @@ from streams.recording.errors import RecordingError
 from streams.recording.feed import Feed, recording_consumer
 from streams.recording.location import Location
 from streams.recording.lock import locked
-from streams.recording.manifest import MANIFEST, Manifest
+from streams.recording.manifest import MANIFEST, Manifest, TopicEntry
 from streams.recording.reader import Recording
-from streams.recording.recorded import COMPACTED, INPUTS, RECORDED, RESULTS
+from streams.recording.recorded import ADDED, COMPACTED, INPUTS, RECORDED, RESULTS
 from streams.recording.writer import RecordingWriter
 from streams.settings import Settings
 from streams.topics import TopicsError, misfits, partition_counts, require_topics
@@ -120,6 +120,7 @@ class Recorder:
         if self._place.exists(MANIFEST):
             self._writer = RecordingWriter.resume(self._place)
             self._verify_same()
+            await self._add_topics(counts)
             self._feed = Feed(self._consumer, self._writer, self._settings, self._anchors())
             self._grow(counts)
             return True
@@ -146,7 +147,8 @@ class Recorder:
     def _verify_same(self) -> None:
         """Raises RecordingError where another line was recorded here than is configured."""
         manifest = self._writer.manifest
-        if manifest.slice_of is not None or set(manifest.topics) != set(RECORDED):
+        is_recording = set(RECORDED) - ADDED <= set(manifest.topics) <= set(RECORDED)
+        if manifest.slice_of is not None or not is_recording:
             raise RecordingError(f"{self._place.text}: holds a slice or an import, not a recording: name another place")
         recorded = {
             "STOPBANK_RULESET": (manifest.ruleset, self._settings.ruleset),
@@ -157,6 +159,24 @@ class Recorder:
                 raise RecordingError(
                     f"{self._place.text}: was recorded with {name}={then}, and it is {now} now: begin a new recording"
                 )
+
+    async def _add_topics(self, counts: dict[str, int]) -> None:
+        """Record topics, too, that were not there yet when the recording was begun: from their first offsets."""
+        added = {
+            topic: [
+                TopicPartition(self._settings.topic_prefix + topic, partition) for partition in range(counts[topic])
+            ]
+            for topic in RECORDED
+            if topic not in self._writer.manifest.topics
+        }
+        if added:
+            earliest = await self._consumer.beginning_offsets([tp for tps in added.values() for tp in tps])
+            self._writer.add_topics(
+                {
+                    topic: TopicEntry(begin_offsets=[earliest[tp] for tp in tps], dense=True)
+                    for topic, tps in added.items()
+                }
+            )
 
     def _anchors(self) -> dict[tuple[str, int], Record]:
         """The last recorded record of each partition."""

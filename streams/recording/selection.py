@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -14,16 +14,21 @@ from rules.fold import Record
 from rules.plan import ENTITY_FIELDS
 from streams import topics
 from streams.recording.errors import RecordingError
+from streams.recording.recorded import FROM_DESKS
 
 # What a selection keeps, purchases first: the rest is told by them. State is of everything or of no use.
-SELECTED = (
+SELECTED: Final = (
     topics.PURCHASES,
     topics.ACCOUNTS,
     topics.REPAYMENTS,
     topics.LABELS,
-    topics.DECISIONS,
+    topics.SETTLEMENTS,
+    topics.DEGRADED,
+    *FROM_DESKS,
     topics.RULESETS,
 )
+# These are about one purchase.
+_OF_PURCHASES: Final = frozenset({topics.LABELS, topics.SETTLEMENTS, topics.DEGRADED, *FROM_DESKS})
 _ip = TypeAdapter[str](IpAddress)
 
 
@@ -43,9 +48,7 @@ class Selection:
         if topic == topics.RULESETS:
             return True
         name, known = (
-            ("transaction_id", self._transactions)
-            if topic in (topics.LABELS, topics.DECISIONS)
-            else ("account_id", self._accounts)
+            ("transaction_id", self._transactions) if topic in _OF_PURCHASES else ("account_id", self._accounts)
         )
         return _field_of(record, name) in known
 

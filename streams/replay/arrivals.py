@@ -140,9 +140,11 @@ class Arrivals:
         router = Router(topic, _Only(ruleset), partition_of, self._recording.manifest.max_ahead_ms)
         sent, bundles = router.apply(record), router.flush()
         return [
-            (self._lanes.lane_for(output.topic, output.key), is_bundled)
+            (self._lanes.lane_for(output), is_bundled)
             for outputs, is_bundled in ((sent, False), (bundles, True))
             for output in outputs
+            # Whoever asked for a reply is told of a refusal, too: that is not recorded.
+            if self._lanes.is_written(output.topic)
         ]
 
 

@@ -10,15 +10,18 @@ from typing import Any, Final, cast
 import orjson
 
 from rules.fold import Record
+from rules.reply import REPLY_TO_HEADER
 from streams.clients import producer_client
 from streams.produce import OutgoingRecord, write_records
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.recording.recorded import RECORDED
 from streams.replay.makers import Place
 from streams.settings import Settings
 from streams.topics import INCOMING
 
 _TIME: Final = "event_time"
+_FED: Final = tuple(topic for topic in INCOMING if topic in RECORDED)
 # A label may carry its purchase.
 _NESTED: Final = "purchase"
 
@@ -39,10 +42,10 @@ class Feed:
     def topics(self) -> list[str]:
         """The topics that have something to be written. Raises RecordingError where there is none."""
         manifest = self.recording.manifest
-        found = [topic for topic in INCOMING if topic in manifest.topics and manifest.rows(topic)]
+        found = [topic for topic in _FED if topic in manifest.topics and manifest.rows(topic)]
         if not found:
             raise RecordingError(
-                f"{self.recording.name}: it holds none of {', '.join(INCOMING)}: there is nothing to write"
+                f"{self.recording.name}: it holds none of {', '.join(_FED)}: there is nothing to write"
             )
         return found
 
@@ -52,14 +55,18 @@ class Feed:
         return sum(self.recording.manifest.rows(topic) for topic in self.topics)
 
     def records(self) -> Iterator[OutgoingRecord]:
-        """The records in the order of the broker's timestamps, each partition in the order of its offsets."""
+        """The records in the order of the broker's timestamps, each partition in the order of its offsets.
+
+        A header that asks for a reply is left out: nobody waits for it any more.
+        """
         began_ms: int | None = None
         for topic, record in _in_order(self.recording, self.topics):
             began_ms = record.timestamp if began_ms is None else began_ms
             due_s = (record.timestamp - began_ms) / 1000 / self.speed if self.speed else 0.0
             value = moved(record.value, self.shift_ms) if self.shift_ms else record.value
             where = f"{self.recording.name}: {Place(topic, record.partition, record.offset)}"
-            yield OutgoingRecord(topic, record.key, value, record.headers, where, due_s)
+            headers = tuple(header for header in record.headers if header[0] != REPLY_TO_HEADER)
+            yield OutgoingRecord(topic, record.key, value, headers, where, due_s)
 
 
 def first_event_ms(recording: Recording) -> int | None:

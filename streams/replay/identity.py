@@ -13,6 +13,7 @@ import orjson
 from rules.dead_letter import SOURCE_HEADER
 from rules.desk import RECEIVED_HEADER
 from rules.route import ROUTE_HEADER
+from streams.recording.recorded import FROM_DESKS
 from streams.topics import DEAD_LETTERS, DECISIONS
 
 DIGEST_BYTES: Final = 16
@@ -37,10 +38,10 @@ def digest_of(topic: str, key: bytes | None, value: bytes | None, headers: Heade
 
 
 def identity_of(topic: str, value: bytes | None, headers: HeaderPairs) -> bytes | None:
-    """8 bytes that are the same for whatever a step might make of one arrival of a purchase; None where none is named.
+    """8 bytes that are the same for whatever a step might make of one arrival of a record; None where none is named.
 
-    A decision is on a transaction received at a time; a record on its way came in at an offset and has so many
-    stops before it; a dead letter names its source.
+    A decision is on a transaction received at a time; what else a desk writes is about a transaction; a record on its
+    way came in at an offset and has so many stops before it; a dead letter names its source.
     """
     named = _named(topic, value, headers)
     if named is None:
@@ -53,6 +54,9 @@ def _named(topic: str, value: bytes | None, headers: HeaderPairs) -> list[Any] |
         if topic == DECISIONS:
             found = _TRANSACTION.search(value or b"")
             return [found and found[1].decode(), _header(headers, RECEIVED_HEADER).decode()]
+        if topic in FROM_DESKS:
+            found = _TRANSACTION.search(value or b"")
+            return [found[1].decode()] if found else None
         if topic == DEAD_LETTERS:
             return [_header(headers, SOURCE_HEADER).decode()]
         kind, _, origin, _, _, stops, *_ = orjson.loads(_header(headers, ROUTE_HEADER))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from rules.fold import Output
 from streams.engine.partitioner import partition_for
 from streams.recording.reader import Recording
-from streams.topics import ASSESSMENTS, DEAD_LETTERS, DECISIONS, SIGHTINGS
+from streams.recording.recorded import FROM_DESKS
+from streams.topics import ASSESSMENTS, DEAD_LETTERS, SIGHTINGS
 
-# What folds write; `decisions.blocked` and `.flagged` hold copies of decisions, and are not recorded.
-WRITTEN: Final = (DECISIONS, DEAD_LETTERS, SIGHTINGS, ASSESSMENTS)
+# What folds write; `decisions.blocked`, `.flagged` and `replies` hold copies, and are not recorded.
+WRITTEN: Final = (*FROM_DESKS, DEAD_LETTERS, SIGHTINGS, ASSESSMENTS)
 
 
 class Lanes:
@@ -26,16 +28,19 @@ class Lanes:
             self._topics += [topic] * recording.partitions(topic)
 
     def is_written(self, topic: str) -> bool:
-        """Whether what folds write to this topic is compared."""
-        return topic in self._first
+        """Whether what folds write to this topic is compared: it is recorded."""
+        return self._partitions.get(topic, 0) > 0
 
     def lane(self, topic: str, partition: int) -> int:
         """The number of a partition."""
         return self._first[topic] + partition
 
-    def lane_for(self, topic: str, key: bytes | None) -> int:
-        """The lane that a worker writes a record with this key to."""
-        return self.lane(topic, partition_for(key, self._partitions[topic]) if key is not None else 0)
+    def lane_for(self, output: Output) -> int:
+        """The lane that a worker writes this to."""
+        partitions, partition = self._partitions[output.topic], output.partition
+        if partition is None:
+            partition = partition_for(output.key, partitions) if output.key is not None else 0
+        return self.lane(output.topic, partition % partitions)
 
     def topic_of(self, lane: int) -> str:
         """The topic of a lane."""

@@ -15,7 +15,8 @@ from rules.rulesets import Rulesets
 from rules.step import itinerary, label_itinerary
 from streams.engine.partitioner import partition_for
 from streams.recording.reader import Recording
-from streams.topics import ASSESSMENTS, DEAD_LETTERS, DECISIONS, PURCHASES, SIGHTINGS
+from streams.recording.recorded import FROM_DESKS
+from streams.topics import ASSESSMENTS, DEAD_LETTERS, PURCHASES, SIGHTINGS
 
 _SOURCE: Final = re.compile(rb"(.+)-(\d+)@(\d+)")
 
@@ -58,7 +59,7 @@ class Makers:
 
     def maker_of(self, topic: str, record: Record) -> Maker | None:
         """The maker of a record on a topic that folds write to; None where it is a router's."""
-        if topic == DECISIONS:
+        if topic in FROM_DESKS:
             return self._fold(ASSESSMENTS, record.key or b"")
         if topic == DEAD_LETTERS:
             return self._of_dead_letter(record)

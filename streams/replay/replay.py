@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from rules.fold import Output, Record
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
+from streams.recording.recorded import ADDED, FROM_DESKS
 from streams.replay.arrivals import Arrivals
 from streams.replay.beginning import Beginning
 from streams.replay.compare import Comparison, Finding, Tally, totals
@@ -25,7 +26,7 @@ from streams.rulesets import Registry
 from streams.topics import DECISIONS, PURCHASES, RULESETS
 
 _TOLD_EVERY: Final = 256
-_NEEDED: Final = (PURCHASES, *FOLDED, *WRITTEN, RULESETS)
+_NEEDED: Final = tuple(topic for topic in (PURCHASES, *FOLDED, *WRITTEN, RULESETS) if topic not in ADDED)
 _REPLAYED: Final = "replayed"
 
 # Hears how many more records were read.
@@ -156,7 +157,7 @@ class _Replay:
             for partition in range(self._recording.partitions(topic)):
                 for number, record in enumerate(self._recording.read(topic, partition), start=1):
                     maker = makers.maker_of(topic, record)
-                    if topic != DECISIONS:
+                    if topic not in FROM_DESKS:
                         arrivals.note(topic, record, is_routed=maker is None or not maker.certain)
                     if maker is not None:
                         row = self._row(topic, record, self._lanes.lane(topic, partition), record.offset, record.offset)
@@ -181,7 +182,7 @@ class _Replay:
         for records, (offset, outputs) in enumerate(source.run(beginning), start=1):
             for output in outputs:
                 if self._lanes.is_written(output.topic):
-                    lane = self._lanes.lane_for(output.topic, output.key)
+                    lane = self._lanes.lane_for(output)
                     self._spool.add(_REPLAYED, self._row(output.topic, output, lane, number, offset))
                     number += 1
             if records % _TOLD_EVERY == 0:

@@ -184,12 +184,14 @@ def test_plain_records_go_to_the_topic_of_their_kind(stopbank: Stopbank, tmp_pat
         "labels": {"transaction_id": "t-1", "account_id": "a-1", "verdict": "fraud", "event_time": START_MS + 9},
         "accounts": {**account, "credit_limit": 100},
         "repayments": {**account, "repayment_id": "r-1", "amount": 5},
+        "settlements": {"transaction_id": "t-1", "account_id": "a-1", "kind": "void", "event_time": START_MS + 7},
     }
     stamps = {
         "purchases": START_MS + 5,
         "labels": START_MS + 9,
         "accounts": START_MS + 250,
         "repayments": START_MS + 250,
+        "settlements": START_MS + 7,
     }
     file = lines_file(tmp_path, *reversed(kinds.values()))
     assert stopbank("recording", "import", file, tmp_path / "r").code == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from rules.desk import Desk
-from rules.fold import Fold, Output, Record
+from rules.fold import Fold, Headers, Output, Record
 from rules.language.compile import compile_ruleset
 from rules.router import Router
 from rules.station import Station
@@ -22,7 +22,7 @@ from streams.recording.reader import Recording
 from streams.recording.recorded import COMPACTED, RECORDED
 from streams.recording.writer import RecordingWriter
 from streams.rulesets import Entry, InForce, Registry, Source
-from streams.topics import ASSESSMENTS, INCOMING, RULESETS, SIGHTINGS, STATE_OF
+from streams.topics import ASSESSMENTS, INCOMING, REPLIES, RULESETS, SIGHTINGS, STATE_OF
 
 Lane = tuple[str, int]
 Offsets = dict[Lane, int]
@@ -38,7 +38,7 @@ class RecordedLine:
     """
 
     def __init__(self, rules: str, counts: Mapping[str, int] | None = None, seed: int = 0) -> None:
-        self.counts = dict.fromkeys(RECORDED, 3) | dict(counts or {}) | {RULESETS: 1}
+        self.counts = dict.fromkeys((*RECORDED, *INCOMING, REPLIES), 3) | dict(counts or {}) | {RULESETS: 1}
         for source, state in STATE_OF.items():
             self.counts[state] = self.counts[source]
         self.topics: dict[str, list[list[Record]]] = {t: [[] for _ in range(n)] for t, n in self.counts.items()}
@@ -71,7 +71,7 @@ class RecordedLine:
             self.registry.apply(key.encode(), value)
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int, headers: tuple[()] = ()
+        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int, headers: Headers = ()
     ) -> None:
         """A record comes in; nothing is done about it yet."""
         self.clock_ms = max(self.clock_ms, timestamp_ms)
@@ -163,7 +163,10 @@ class RecordedLine:
         parts = self.topics.get(output.topic)
         if parts is None:
             return
-        partition = partition_for(output.key, len(parts)) if output.key is not None else 0
+        partition = output.partition
+        if partition is None:
+            partition = partition_for(output.key, len(parts)) if output.key is not None else 0
+        partition %= len(parts)
         at_ms = output.timestamp_ms or self.clock_ms
         parts[partition].append(
             Record(len(parts[partition]), at_ms, output.key, output.value, output.headers, partition)
@@ -185,7 +188,11 @@ def write_recording(
     state_offsets: Offsets | None = None,
     slice_of: SliceOf | None = None,
 ) -> Recording:
-    """A recording of these records, from `begins` up to `ends`; both are what is there by default."""
+    """A recording of these records, from `begins` up to `ends`; both are what is there by default.
+
+    Topics that are never recorded are left out.
+    """
+    topics = {topic: parts for topic, parts in topics.items() if topic in RECORDED}
     state = state_offsets or {}
     entries = {
         topic: TopicEntry(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.fold import Record
+from rules.reply import reply_to_header
 from streams.recording.errors import RecordingError
 from streams.recording.reader import Recording
 from streams.replay.feed import Feed, first_event_ms, moved
@@ -68,6 +69,17 @@ def test_all_event_times_are_moved_by_the_same_also_within_a_label(tmp_path: Pat
         {"event_time": 1_900, "purchase": {"event_time": 1_300, "amount": 5}},
     ]
     assert [record.value for record in Feed(recording).records()][1] == b'{"event_time": 300, "amount": 5}'
+
+
+def test_what_gateways_wrote_is_fed_too_and_nobody_is_replied_to(tmp_path: Path) -> None:
+    headers = (("trace", b"1"), reply_to_header(0, "r-1"), ("span", b"2"))
+    topics = {
+        topic: [[Record(0, at_ms, b"a", b"{}", headers, 0)], []]
+        for at_ms, topic in enumerate(("purchases", "settlements", "decisions.degraded", "settlements.results"))
+    }
+    records = list(Feed(write_recording(tmp_path / "r", topics), None).records())
+    assert [record.topic for record in records] == ["purchases", "settlements", "decisions.degraded"]
+    assert {record.headers for record in records} == {(("trace", b"1"), ("span", b"2"))}
 
 
 @given(

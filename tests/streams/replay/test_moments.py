@@ -13,8 +13,9 @@ from streams.recording.reader import Recording
 from streams.replay.replay import replay
 from streams.topics import ASSESSMENTS, DECISIONS, PURCHASES, RULESETS, STATE_OF
 from tests.integration.shopping import ACCOUNT_RULES, LABEL_RULES
+from tests.streams.replay.life import shop
 from tests.streams.replay.recorded import Offsets, RecordedLine, compacted, write_recording
-from tests.streams.replay.test_replay import OTHER_COUNTS, SECOND_RULES, differences, shop
+from tests.streams.replay.test_replay import OTHER_COUNTS, SECOND_RULES, differences
 
 RULES = {"stations": LABEL_RULES, "bundles": ACCOUNT_RULES}
 # Streams in which stations or desks, or routers, send again what lies around the beginning and do not come to its end.
@@ -24,7 +25,7 @@ MOMENTS = [
 ]
 
 
-def moment(rules: str, seed: int, folder: Path) -> Recording:
+def moment(rules: str, seed: int, folder: Path, *, gateways: bool = False) -> Recording:
     """What a recorder would have recorded from one moment to another of a life with crashes."""
     rng = random.Random(seed)
     line = RecordedLine(rules, OTHER_COUNTS if seed % 2 else None, seed)
@@ -37,7 +38,7 @@ def moment(rules: str, seed: int, folder: Path) -> Recording:
     ]
     if rules is LABEL_RULES:
         marks.append((rng.randrange(70, 140), lambda: line.publish(SECOND_RULES)))
-    shop(line, 150, seed=seed, crashes=rng.choice([2, 6, 12]), marks=marks)
+    shop(line, 150, seed=seed, crashes=rng.choice([2, 6, 12]), gateways=gateways, marks=marks)
     begun, fences = beginning[0]
     topics = {topic: [list(part) for part in parts] for topic, parts in line.topics.items()}
     begins: Offsets = {lane: fence + 1 for lane, fence in fences.items()}
@@ -53,6 +54,13 @@ def test_a_moment_within_crashes_does_not_differ(tmp_path: Path, kind: str, seed
     report = replay(moment(RULES[kind], seed, tmp_path / "r"))
     assert differences(report) == 0, report
     assert report.decisions.replayed
+
+
+@pytest.mark.parametrize("seed", [4, 7, 11, 16, 23, 37])
+@pytest.mark.parametrize("kind", RULES)
+def test_nor_does_one_with_gateways(tmp_path: Path, kind: str, seed: int) -> None:
+    report = replay(moment(RULES[kind], seed, tmp_path / "r", gateways=True))
+    assert differences(report) == 0, report
 
 
 # -- what does differ is found all the same -----------------------------------------------------------

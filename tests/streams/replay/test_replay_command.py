@@ -20,8 +20,8 @@ from rules.route import ROUTE_HEADER
 from streams.topics import ASSESSMENTS, DEAD_LETTERS, DECISIONS, SIGHTINGS
 from tests.integration.commands import Stopbank
 from tests.integration.shopping import ACCOUNT_RULES
+from tests.streams.replay.life import AT_MS, shop
 from tests.streams.replay.recorded import RecordedLine, write_recording
-from tests.streams.replay.test_replay import AT_MS, shop
 from tests.streams.test_cli import Stopbank as InProcess
 
 
