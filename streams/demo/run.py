@@ -6,23 +6,25 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.live import Live
 
 from models.decision import decode_decision
 from rules.desk import RECEIVED_HEADER
 from streams import topics
-from streams.clients import reading_client
+from streams.clients import producer_client, reading_client
+from streams.demo.requests import RequestTally, follow_breaker, goes_over_http, scheduled, send_requests
 from streams.demo.stage import DemoError, Stage
 from streams.demo.summary import summary
 from streams.demo.tally import Tally
 from streams.demo.view import live_view, status_line
-from streams.produce import OutgoingLine, moved_to, produce_lines, read_lines
-from streams.settings import Settings
+from streams.produce import OutgoingLine, OutgoingRecord, moved_to, produce_lines, read_lines, write_records
 
 _EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 RECORDING: Final = _EXAMPLES / "recordings" / "demo.jsonl.gz"
@@ -42,16 +44,16 @@ async def run_demo(console: Console, *, rate: float, workers: int, keep: bool) -
     console.print("starting an embedded broker and its topics …")
     with Stage(workers) as stage:
         ruleset = await stage.prepare(RULES.read_text(encoding="utf-8"), RULES.name)
-        console.print(f"rules {RULES.name} in version {ruleset.version}; starting {_counted(workers)} …")
-        stage.start_workers()
+        console.print(f"rules {RULES.name} in version {ruleset.version}; starting {_counted(workers)} and a gateway …")
+        stage.start_parts()
         await stage.wait_ready()
         show = Show(console, stage, Tally(len(purchases)), workers, ruleset.plan.currency)
         await show.stream(lines, rate)
-        console.print(summary(show.tally, purchases, fraud, show.currency))
+        console.print(summary(show.tally, show.requests, purchases, fraud, show.currency))
         if show.asked_again:
             console.print(f"{show.asked_again} purchases got no answer at first and were sent again.")
         if keep:
-            await _stay(console, stage.settings)
+            await _stay(console, stage)
 
 
 def _counted(workers: int) -> str:
@@ -74,18 +76,20 @@ class Show:
     workers: int
     currency: str
     asked_again: int = 0
+    requests: RequestTally = field(default_factory=RequestTally)
 
     async def stream(self, lines: Sequence[OutgoingLine], rate: float) -> None:
         """Write the records and show the tally until every purchase is decided. Raises DemoError."""
         async with reading_client(self.stage.settings, topics.DECISIONS, from_beginning=True) as consumer:
             reading = asyncio.create_task(self._read(consumer))
             writing = asyncio.create_task(self._write(lines, rate))
+            asking = asyncio.create_task(follow_breaker(self.stage.url, self.stage.key, self.requests))
             try:
                 await self._watch(writing, reading)
             finally:
-                for task in (writing, reading):
+                for task in (writing, reading, asking):
                     task.cancel()
-                await asyncio.gather(writing, reading, return_exceptions=True)
+                await asyncio.gather(writing, reading, asking, return_exceptions=True)
 
     async def _read(self, consumer: Any) -> None:
         async for record in consumer:
@@ -94,8 +98,14 @@ class Show:
 
     async def _write(self, lines: Sequence[OutgoingLine], rate: float) -> None:
         """Write as a checkout does: what gets no answer in time is asked again. Raises DemoError."""
-        settings = self.stage.settings
-        await produce_lines(settings, lines, rate)
+        settings, records = self.stage.settings, scheduled(lines, rate)
+        over_http = [record for record in records if goes_over_http(record)]
+        to_kafka = [record for record in records if not goes_over_http(record)]
+        async with producer_client(settings, {record.topic for record in to_kafka}) as producer:
+            await asyncio.gather(
+                send_requests(self.stage.url, self.stage.key, over_http, self.requests),
+                _written(producer, settings.topic_prefix, to_kafka),
+            )
         for _ in range(_ATTEMPTS):
             undecided = await self._undecided_in_time(lines)
             if not undecided:
@@ -117,10 +127,10 @@ class Show:
     async def _watch(self, writing: asyncio.Task[None], reading: asyncio.Task[None]) -> None:
         """Raises DemoError where a part ends."""
         with self._display() as refresh:
-            while not self.tally.done:
+            while not (self.tally.done and writing.done()):
                 await asyncio.sleep(_REFRESH_S)
                 refresh()
-                self.stage.verify_workers()
+                self.stage.verify_parts()
                 for task in (reading, writing):
                     if task.done():
                         task.result()
@@ -132,7 +142,8 @@ class Show:
             with Live(console=self.console, auto_refresh=False) as live:
 
                 def redraw() -> None:
-                    live.update(live_view(self.tally, self.workers, self.currency, self.console.width), refresh=True)
+                    shown = live_view(self.tally, self.requests, self.workers, self.currency, self.console.width)
+                    live.update(shown, refresh=True)
 
                 yield redraw
                 redraw()
@@ -143,19 +154,36 @@ class Show:
             nonlocal said_s
             if time.monotonic() - said_s > _STATUS_S:
                 said_s = time.monotonic()
-                self.console.print(status_line(self.tally), soft_wrap=True)
+                self.console.print(status_line(self.tally, self.requests), soft_wrap=True)
 
         yield say
-        self.console.print(status_line(self.tally), soft_wrap=True)
+        self.console.print(status_line(self.tally, self.requests), soft_wrap=True)
 
 
-async def _stay(console: Console, settings: Settings) -> None:
-    servers = settings.kafka.bootstrap_servers
+async def _written(producer: AIOKafkaProducer, prefix: str, records: Sequence[OutgoingRecord]) -> None:
+    async for _ in write_records(producer, prefix, records):
+        pass
+
+
+async def _stay(console: Console, stage: Stage) -> None:
+    servers = stage.settings.kafka.bootstrap_servers
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    purchase = (
+        f'{{"transaction_id": "t-by-hand", "account_id": "a-00001", "amount": 19900, "currency": "CNY", '
+        f'"event_time": "{now}", "merchant_id": "m-0001", "mcc": "5411"}}'
+    )
     console.print(
         f"\nStaying up on {servers} until Ctrl-C. In another terminal:\n"
         f"  export KAFKA_BOOTSTRAP_SERVERS={servers} STOPBANK_FETCH_WAIT_MS=20\n"
         "  stopbank tail\n"
-        f"  stopbank produce --rate 50 --shift-to-now {RECORDING}",
+        f"  stopbank produce --rate 50 --shift-to-now {RECORDING}\n"
+        "and over HTTP:\n"
+        f"  export STOPBANK_URL={stage.url} STOPBANK_KEY={stage.key}\n"
+        '  curl --header "Authorization: Bearer $STOPBANK_KEY" --header "Content-Type: application/json" '
+        f"--data '{purchase}' \"$STOPBANK_URL/v1/decisions\"\n"
+        f"  sh {_EXAMPLES / 'checkout' / 'curl.sh'}",
         soft_wrap=True,
+        markup=False,
+        highlight=False,
     )
     await asyncio.Event().wait()

@@ -10,12 +10,17 @@ from rich.text import Text
 
 from models.decision import Action
 from models.money import format_minor
+from streams.demo.requests import DEADLINE_MS, RequestTally, degraded_words
 from streams.demo.tally import Tally, percentile
 from streams.show import STYLES
 
 
 def summary(
-    tally: Tally, purchases: Sequence[Mapping[str, object]], fraud: frozenset[str], currency: str
+    tally: Tally,
+    requests: RequestTally,
+    purchases: Sequence[Mapping[str, object]],
+    fraud: frozenset[str],
+    currency: str,
 ) -> RenderableType:
     """Counts, money and latency; `fraud` holds transaction ids, what is not there is taken as genuine.
 
@@ -40,6 +45,16 @@ def summary(
         ),
         Text(_money(tally, purchases, fraud, currency)),
         Text(f"Latency from the broker's timestamp to the decision: p50 {p50:,} ms, p99 {p99:,} ms."),
+        Text(_over_http(requests)),
+    )
+
+
+def _over_http(requests: RequestTally) -> str:
+    p50, p99 = (percentile(requests.latencies_ms, share) for share in (0.5, 0.99))
+    failed = f", {requests.failures.total():,} without an answer" if requests.failures else ""
+    return (
+        f"Over HTTP, with {DEADLINE_MS} ms for each: {requests.sent:,} purchases{failed}; p50 {p50:,} ms, "
+        f"p99 {p99:,} ms; degraded {degraded_words(requests)}; breaker {requests.breaker or 'unknown'}."
     )
 
 

@@ -65,6 +65,6 @@ class Tally:
 
 
 def percentile(latencies_ms: Collection[int], share: float) -> int:
-    """The latency that this share of decisions stays within (nearest rank); 0 where there is none."""
+    """The latency that this share of them stays within (nearest rank); 0 where there is none."""
     ordered = sorted(latencies_ms)
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0

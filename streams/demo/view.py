@@ -15,18 +15,20 @@ from rich.text import Text
 
 from models.decision import Action, Decision
 from models.money import format_minor
+from streams.demo.requests import DEADLINE_MS, RequestTally, degraded_words
 from streams.demo.tally import BLOCKS_KEPT, Tally, percentile
 from streams.show import STYLES, shortened, telling_first
 from streams.wording import reason_words
 
 _TOP_REASONS: Final = 6
+_REQUEST_LINES: Final = 2
 _BORDERS: Final = 2
 _BAR_CHARS: Final = 10
 # In fewer columns, whose purchase it was gives way to why it was blocked.
 _WIDE: Final = 100
 
 
-def live_view(tally: Tally, workers: int, currency: str, width: int) -> RenderableType:
+def live_view(tally: Tally, requests: RequestTally, workers: int, currency: str, width: int) -> RenderableType:
     """What a terminal of this many columns shows; of one height, whatever was decided.
 
     `currency` is the ruleset's.
@@ -38,6 +40,7 @@ def live_view(tally: Tally, workers: int, currency: str, width: int) -> Renderab
     return Group(
         _head(tally, workers),
         Padding(boxes, (1, 0, 0, 0)),
+        _box(_requests(requests), f"over HTTP, {DEADLINE_MS} ms for each", _REQUEST_LINES),
         _box(_blocks(tally, currency, narrow=width < _WIDE), "last blocks", BLOCKS_KEPT),
     )
 
@@ -82,6 +85,19 @@ def _numbers(tally: Tally) -> RenderableType:
     return table
 
 
+def _requests(requests: RequestTally) -> RenderableType:
+    """What came of the requests to the gateway: how long they took, then who answered."""
+    p50, p99 = (percentile(requests.latencies_ms, share) for share in (0.5, 0.99))
+    times = Text.assemble(
+        (f"{len(requests.latencies_ms):,}", "bold"), " answered   p50 ", (f"{p50:,}", "bold"), (" ms", "dim"),
+        "   p99 ", (f"{p99:,}", "bold"), (" ms", "dim"), "   in flight ", (f"{requests.in_flight:,}", "bold"),
+    )  # fmt: skip
+    tiers = Text.assemble("degraded ", (degraded_words(requests), "bold"), "   breaker ", (requests.breaker, "bold"))
+    for line in (times, tiers):
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return Group(times, tiers)
+
+
 def _reasons(tally: Tally) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, min_width=17, overflow="ellipsis")
@@ -116,10 +132,12 @@ def _block(decision: Decision, currency: str) -> tuple[str, str, str, str, str]:
     return at, shortened(decision.account_id), amount, first.code, reason_words(first, currency) + more
 
 
-def status_line(tally: Tally) -> str:
+def status_line(tally: Tally, requests: RequestTally) -> str:
     """The same in a line, for output that is no terminal."""
     actions = ", ".join(f"{action.value} {tally.by_action[action]:,}" for action in Action)
     return (
         f"{len(tally.actions):,} of {tally.expected:,} decided ({actions}), {tally.per_s():,.0f}/s, "
-        f"p50 {percentile(tally.latencies_ms, 0.5)} ms, p99 {percentile(tally.latencies_ms, 0.99)} ms"
+        f"p50 {percentile(tally.latencies_ms, 0.5)} ms, p99 {percentile(tally.latencies_ms, 0.99)} ms; over HTTP "
+        f"{len(requests.latencies_ms):,}, p50 {percentile(requests.latencies_ms, 0.5)} ms, "
+        f"p99 {percentile(requests.latencies_ms, 0.99)} ms, degraded {degraded_words(requests)}"
     )
