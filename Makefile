@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --pyt
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-detection bench-backtest chaos clean
+.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-gateway bench-detection bench-backtest chaos clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -41,10 +41,13 @@ lock: $(DEV) ## Pin the dependencies anew (ARGS=--upgrade for newer ones)
 	$(LOCK) --extra embedded --group build -o requirements.txt $(ARGS)
 	$(LOCK) --extra embedded --group build --group dev -c requirements.txt -o requirements-dev.txt $(ARGS)
 
-bench: bench-pipeline bench-detection bench-backtest ## Run every benchmark
+bench: bench-pipeline bench-gateway bench-detection bench-backtest ## Run every benchmark
 
 bench-pipeline: $(DEV) ## Throughput and latency (ARGS="--quick --json")
 	$(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-gateway: $(DEV) ## Latency over HTTP at fixed rates of arrival (ARGS="--quick --json")
+	$(BIN)/python -m bench.gateway $(ARGS)
 
 bench-detection: $(DEV) ## How well fraud is told apart (ARGS="--quick --json")
 	$(BIN)/python -m bench.detection $(ARGS)

@@ -12,20 +12,17 @@ import asyncio
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench.process import ROOT, Process
 from streams.broker.kafka import KafkaBroker
 from streams.rulesets import publish
 from streams.settings import KafkaSettings, Settings
@@ -35,11 +32,9 @@ from streams.topics import ASSESSMENTS_STATE, DECISIONS, PURCHASES, SIGHTINGS_ST
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-ROOT = Path(__file__).resolve().parents[1]
 RULES = {"account_only": "account-only.yaml", "all_entities": "twelve-rules.yaml"}
 PARTITIONS = 4
 BARE_DECIDERS = ("same-step", "least")
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 DRAIN_TIMEOUT_S = 180.0
 LATENCY_RATES = (200, 1_000)
 
@@ -60,48 +55,6 @@ class Turn(NamedTuple):
     least: Drain
     worker: Drain
     changelog_bytes: float
-
-
-class Process:
-    """A child process whose processor time and memory are read from /proc."""
-
-    def __init__(self, arguments: Sequence[str], env: dict[str, str]) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            env={**os.environ, **env},
-            cwd=ROOT,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def cpu_s(self) -> float:
-        """Processor time so far, user and system."""
-        fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-    def peak_rss_mb(self) -> float:
-        """Peak resident memory."""
-        for line in Path(f"/proc/{self._child.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-        return 0.0
-
-    def verify(self) -> None:
-        """Raises SystemExit with the log's end where the process has ended."""
-        if self._child.poll() is not None:
-            self._log.seek(0)
-            tail = self._log.read().decode(errors="replace")[-3_000:]
-            raise SystemExit(f"a benchmarked process ended with {self._child.returncode}:\n{tail}")
-
-    def end(self) -> None:
-        """Terminate it and wait."""
-        self._child.terminate()
-        try:
-            self._child.wait(30)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
 
 
 @contextmanager
