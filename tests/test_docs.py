@@ -16,12 +16,14 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from models.case import CaseAccount, CaseDocument, CasePurchase, Expectation
-from models.decision import decode_decision, encode_decision
+from models.decision import Decision, Reason, decode_decision, encode_decision
 from models.parameter import Param
-from models.purchase import Instalments, Purchase
+from models.purchase import Instalments, InvalidPurchase, Purchase, decode_purchase
+from models.reconciliation import decode_reconciliation
 from models.ruleset import RuleDocument, RulesetDocument
 from rules import dead_letter
 from rules.case_run import run_cases
+from rules.degraded import CAUSES, TIERS
 from rules.language.check import check_text
 from rules.language.compile import compile_ruleset
 from rules.language.typed import FIELDS
@@ -29,12 +31,18 @@ from rules.plan import ENTITY_FIELDS, Aggregate, Outcome, Period
 from rules.windows import WindowLog
 from streams.backtest import report
 from streams.cli import app
+from streams.client import StopbankClient
+from streams.gateway.breaker import BreakerState
+from streams.gateway.metrics import GatewayMetrics
+from streams.gateway.problems import PROBLEMS
+from streams.gateway.settings import GATEWAY_PREFIX, GatewaySettings
 from streams.metrics import WorkerMetrics
 from streams.pytest_plugin.tools import Backtest
 from streams.settings import KafkaSettings, Settings
 from streams.topics import SPECS
 from streams.tune import report as tune_report
 from tests.memory import MemoryLine
+from tests.models.records import PURCHASE, with_field
 from tests.streams.backtest.story import record_story
 from tests.streams.tune.story import record_attacks
 
@@ -47,6 +55,7 @@ TESTING: Final = PROJECT / "docs" / "testing-rules.md"
 RULES_REPOSITORY: Final = PROJECT / "examples" / "rules-repository"
 TUNE: Final = PROJECT / "docs" / "tune.md"
 ARCHITECTURE: Final = PROJECT / "docs" / "architecture.md"
+CHECKOUT: Final = PROJECT / "docs" / "checkout.md"
 PAGES: Final = (README, PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").rglob("*.md")))
 # The name of the file whose messages the pages show.
 SHOWN_AS: Final = "rules.yaml"
@@ -370,6 +379,56 @@ def test_every_figure_of_a_sweep_is_described() -> None:
     assert not names - words_in_code(TUNE)
 
 
+# -- checkout ---------------------------------------------------------------------------------------
+
+
+def test_every_field_of_a_decision_and_every_required_one_of_a_purchase_is_described() -> None:
+    required = {name for name, field in Purchase.model_fields.items() if field.is_required()}
+    assert not {*Decision._fields, *Reason._fields, *required} - words_in_code(CHECKOUT)
+
+
+def test_the_purchase_that_is_sent_is_one_and_so_is_the_reconciliation() -> None:
+    (command,) = [block.text for block in BLOCKS if block.page == CHECKOUT and "/v1/decisions" in block.text]
+    body = re.search(r"--data '(.*?)'", command, re.DOTALL)
+    assert body is not None
+    sent = decode_purchase(body[1].encode())
+    (shown,) = [block.text for block in BLOCKS if block.page == CHECKOUT and '"answered"' in block.text]
+    told = decode_reconciliation(shown.encode())
+    assert (told.transaction_id, told.amount, told.event_time) == (sent.transaction_id, sent.amount, sent.event_time)
+
+
+def test_every_tier_and_cause_of_a_degraded_answer_is_described() -> None:
+    first_cells = [row[0].strip("`") for row in rows_of(section_of(CHECKOUT, "Deadline and tiers"))]
+    assert first_cells == [*TIERS, *CAUSES]
+
+
+def test_every_problem_is_described_with_its_status_and_none_that_is_not_there() -> None:
+    rows = [(re.findall(r"`([^`]+)`", row[0]), row[1]) for row in rows_of(section_of(CHECKOUT, "Errors"))]
+    described = {name: int(status) for names, status in rows for name in names}
+    assert described == {name: status for name, (status, _) in PROBLEMS.items()}
+
+
+def test_the_problem_shown_is_what_its_purchase_gets() -> None:
+    (shown,) = [orjson.loads(block.text) for block in BLOCKS if '"urn:stopbank:problem:' in block.text]
+    name = shown["type"].rpartition(":")[2]
+    assert PROBLEMS[name] == (shown["status"], shown["title"])
+    (fault,) = shown["errors"]
+    with pytest.raises(InvalidPurchase) as caught:
+        decode_purchase(with_field(PURCHASE, fault["field"], "57"))
+    assert shown["detail"] == str(caught.value) == f"purchase: {fault['field']}: {fault['detail']}"
+
+
+def test_every_setting_of_the_client_is_described_with_its_default() -> None:
+    settings = {
+        name: "needed" if parameter.default is inspect.Parameter.empty else str(parameter.default)
+        for name, parameter in inspect.signature(StopbankClient).parameters.items()
+        if name != "key"
+    }
+    rows = list(rows_of(section_of(CHECKOUT, "Clients")))
+    described = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert described == {**settings, "hedge_after_ms": "half the deadline"}
+
+
 # -- links ------------------------------------------------------------------------------------------
 
 
@@ -419,7 +478,11 @@ def shown_default(value: object) -> str:
 def test_every_setting_is_described_with_its_default_and_none_that_is_not_there() -> None:
     settings = {
         prefix + name.upper(): shown_default(field.default)
-        for prefix, model in (("KAFKA_", KafkaSettings), ("STOPBANK_", Settings))
+        for prefix, model in (
+            ("KAFKA_", KafkaSettings),
+            ("STOPBANK_", Settings),
+            (GATEWAY_PREFIX, GatewaySettings),
+        )
         for name, field in model.model_fields.items()
         if name != "kafka"
     }
@@ -428,7 +491,10 @@ def test_every_setting_is_described_with_its_default_and_none_that_is_not_there(
 
 
 def test_every_metric_is_described_and_none_that_is_not_there() -> None:
-    families = list(WorkerMetrics(lambda: [("purchases", 0, 1)]).registry.collect())
+    gateway = GatewayMetrics()
+    gateway.watch(lambda: BreakerState.CLOSED, lambda: (0, 0, 0.0))
+    registries = WorkerMetrics(lambda: [("purchases", 0, 1)]).registry, gateway.registry
+    families = [family for registry in registries for family in registry.collect()]
     metrics = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     described = {row[0].strip("`") for row in rows_of(section_of(OPERATING, "Metrics"))}
     assert described == metrics

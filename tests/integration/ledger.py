@@ -12,12 +12,24 @@ from models.decision import Action, Decision, decode_decision
 from models.label import Label, decode_label
 from models.purchase import Purchase, decode_purchase
 from models.reconciliation import Reconciliation, decode_reconciliation
+from models.settlement import Settlement, decode_settlement, encode_settlement_result
 from rules.bundle import unpack_bundle
 from rules.desk import RECEIVED_HEADER
 from rules.entity import entity_of
 from rules.language.compile import CompiledRuleset
-from rules.route import BUNDLE, CREDIT_LIMIT, DEGRADED, INQUIRY, LABEL, PURCHASE, REPAYMENT, Route, read_route
-from streams.topics import ASSESSMENTS, BLOCKED, DECISIONS, FLAGGED, SIGHTINGS
+from rules.route import (
+    BUNDLE,
+    CREDIT_LIMIT,
+    DEGRADED,
+    INQUIRY,
+    LABEL,
+    PURCHASE,
+    REPAYMENT,
+    SETTLEMENT,
+    Route,
+    read_route,
+)
+from streams.topics import ASSESSMENTS, BLOCKED, DECISIONS, FLAGGED, SETTLEMENT_RESULTS, SIGHTINGS
 from tests.integration.line import Line
 from tests.integration.shopping import Event
 from tests.line_oracle import LineOracle, Measured
@@ -38,7 +50,7 @@ class Arrival(NamedTuple):
 
 @dataclass
 class Ledger:
-    """All arrivals, and every decision as it was announced, `took_ms` after its purchase came in."""
+    """All arrivals, every decision as it was announced, `took_ms` after its purchase came in, and what was settled."""
 
     sightings: list[Arrival]
     assessments: list[Arrival]
@@ -46,6 +58,7 @@ class Ledger:
     repeats: int
     by_topic: dict[str, set[str]]
     took_ms: list[int]
+    settled: set[bytes]
 
     def decided(self) -> dict[str, Decision]:
         return {transaction: decode_decision(text) for transaction, text in self.decisions.items()}
@@ -68,7 +81,8 @@ async def read_ledger(line: Line) -> Ledger:
             first = decisions.setdefault(decision.transaction_id, record.value)
             assert first == record.value, f"two answers to {decision.transaction_id}: {first!r} and {record.value!r}"
             by_topic[topic].add(decision.transaction_id)
-    return Ledger(sightings, assessments, decisions, len(took_ms) - len(decisions), by_topic, took_ms)
+    settled = {record.value for record in await line.read(SETTLEMENT_RESULTS)}
+    return Ledger(sightings, assessments, decisions, len(took_ms) - len(decisions), by_topic, took_ms, settled)
 
 
 def _arrivals(records: Iterable[Any], *, at_desk: bool) -> Iterable[Arrival]:
@@ -95,8 +109,11 @@ def _events(route: Route, record: Any) -> list[Event]:
         return [decode_purchase(record.value)]
     if route.kind == LABEL:
         return [decode_label(record.value)]
-    if route.kind in (DEGRADED, INQUIRY):
-        # They change no decision.
+    if route.kind == SETTLEMENT:
+        return [decode_settlement(record.value)]
+    if route.kind == DEGRADED:
+        return [decode_decision(record.value)]
+    if route.kind == INQUIRY:
         return []
     assert route.kind == BUNDLE
     bundled = [(each.key, decode_purchase(each.value or b"")) for each in unpack_bundle(record.value)]
@@ -125,13 +142,20 @@ def expect(ledger: Ledger, ruleset: CompiledRuleset) -> dict[str, Decision]:
             assert set(visited) == set(oracle.stops(event)), f"another way than the rules ask for: {arrival}"
             assert set(arrival.stamps) == set(visited), f"a stamp is missing: {arrival}"
             _same_stamps(arrival, stamps)
-            expected[event.transaction_id] = oracle.decide(event, visited)
+            expected[event.transaction_id] = oracle.decide(event, visited, arrival.partition)
         elif isinstance(event, CreditLimit):
             oracle.credit_limit(event)
         elif isinstance(event, Label):
             oracle.label(event, ruleset.plan.desk)
+        elif isinstance(event, Settlement):
+            oracle.settlement(event, arrival.partition)
+        elif isinstance(event, Decision):
+            oracle.answer(event, arrival.partition)
         else:
             oracle.repayment(event)
+    settled = {encode_settlement_result(result) for result in oracle.results}
+    assert ledger.settled - settled == set(), "settlements came to something else"
+    assert settled - ledger.settled == set(), "settlements without a result"
     return expected
 
 

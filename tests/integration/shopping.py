@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 
 from models.account import CreditLimit, Repayment, decode_credit_limit, decode_repayment
+from models.decision import Decision, decode_decision
 from models.label import Label, decode_label
 from models.purchase import Purchase, decode_purchase
+from models.settlement import Settlement, decode_settlement
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from streams.simulate import SimulationConfig, simulate
 
@@ -94,12 +96,17 @@ LABEL_RULES = (
 """
 )
 
-Event = Purchase | CreditLimit | Repayment | Label
+# What nobody captures is let go.
+EXPIRY = "reservations: {expire_after: 3h}\n"
+
+Event = Purchase | CreditLimit | Repayment | Label | Settlement | Decision
 _DECODERS = {
     "purchases": decode_purchase,
     "accounts": decode_credit_limit,
     "repayments": decode_repayment,
     "labels": decode_label,
+    "settlements": decode_settlement,
+    "decisions.degraded": decode_decision,
 }
 _SHARED_HOMES = 0.25
 _LACKING = 0.02
@@ -107,6 +114,21 @@ _LACKING = 0.02
 _CHECKED = 0.01
 _TOLD_BEFORE = 0.1
 _TOLD_TWICE = 0.2
+# Of purchases, those that nobody settles; for the others, what happens to them: kinds, and the part that is asked for
+# (0: no amount is said).
+_NEVER_SETTLED = 0.4
+_SETTLED_WITHIN_MS = 2 * 3_600_000
+_LIVES: tuple[list[tuple[str, int]], ...] = (
+    [("capture", 0)],
+    [("capture", 1)],
+    [("capture", 2), ("capture", 2)],
+    [("capture", 1), ("refund", 3), ("refund", 2), ("refund", 0)],
+    [("capture", 0), ("refund", 0)],
+    [("capture", 2), ("void", 0)],
+    [("void", 0)],
+    [("void", 0), ("capture", 0)],
+    [("refund", 0), ("capture", 0)],
+)
 # Of the purchases out of order, those that are later than the rules allow.
 _TOO_LATE = 0.3
 _TOO_LATE_MS = 13 * 3_600_000
@@ -139,6 +161,7 @@ def shopping(
     disorder: float = 0.0,
     ends_ms: int | None = None,
     labels: bool = False,
+    settlements: bool = False,
 ) -> list[Sent]:
     """Purchases, credit limits and repayments in the order in which they are sent; with `labels`, verdicts too.
 
@@ -162,6 +185,8 @@ def shopping(
     if labels:
         told_ms = {str(e.value["transaction_id"]): e.at_ms for e in simulated.events if e.topic == "labels"}
         sent += _labels(random.Random(seed), sent, told_ms, shift_ms)
+    if settlements:
+        sent += _settlements(random.Random(seed), sent, events[-1].at_ms, shift_ms)
     return [one for _, one in sorted(sent, key=lambda item: item[0])]
 
 
@@ -193,6 +218,32 @@ def _labels(
         label = Sent("labels", account_id.encode(), orjson.dumps(value))
         labels += [(known_ms + again * 600_000, label) for again in range(1 + (rng.random() < _TOLD_TWICE))]
     return labels
+
+
+def _settlements(
+    rng: random.Random, sent: Sequence[tuple[int, Sent]], last_ms: int, shift_ms: int
+) -> list[tuple[int, Sent]]:
+    """What becomes of most purchases within some hours: captured, refunded after that, or voided; some too early."""
+    settled: list[tuple[int, Sent]] = []
+    for sent_ms, one in sent:
+        if one.topic != "purchases" or rng.random() < _NEVER_SETTLED:
+            continue
+        purchase = orjson.loads(one.value)
+        at_ms = sent_ms + rng.randint(1_000, _SETTLED_WITHIN_MS) * (-1 if rng.random() < _TOLD_BEFORE else 1)
+        for kind, parts in rng.choice(_LIVES):
+            value = {
+                "transaction_id": purchase["transaction_id"],
+                "account_id": purchase["account_id"],
+                "kind": kind,
+                "amount": max(1, purchase["amount"] // parts) if parts else None,
+                "currency": purchase["currency"] if parts else None,
+                "refund_id": f"r-{rng.randrange(1_000)}" if kind == "refund" else None,
+                "event_time": min(at_ms, last_ms) + shift_ms,
+            }
+            record = Sent("settlements", one.key, orjson.dumps(value))
+            settled += [(at_ms + again * 60_000, record) for again in range(1 + (rng.random() < _TOLD_TWICE))]
+            at_ms += rng.randint(1_000, _SETTLED_WITHIN_MS)
+    return settled
 
 
 def _disorder(value: dict[str, Any], rng: random.Random, sent_ms: int) -> int:

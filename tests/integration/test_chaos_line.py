@@ -13,7 +13,7 @@ from tests.integration.cluster import Chaos, committed_offsets
 from tests.integration.conftest import Tell
 from tests.integration.ledger import hold, read_ledger
 from tests.integration.line import SOURCES, Line
-from tests.integration.shopping import ACCOUNT_RULES, LABEL_RULES, purchases_in, ruleset, shopping
+from tests.integration.shopping import ACCOUNT_RULES, EXPIRY, LABEL_RULES, purchases_in, ruleset, shopping
 
 PURCHASES = 9_000
 ACCOUNTS = 900
@@ -28,9 +28,11 @@ async def test_every_purchase_has_one_decision_and_counts_once_whatever_happens_
     kafka: str, tmp_path: Path, chaos_seed: int, tell: Tell
 ) -> None:
     now_ms = int(time.time() * 1000)
-    sent = shopping(chaos_seed, PURCHASES, accounts=ACCOUNTS, disorder=0.02, ends_ms=now_ms, labels=True)
+    sent = shopping(
+        chaos_seed, PURCHASES, accounts=ACCOUNTS, disorder=0.02, ends_ms=now_ms, labels=True, settlements=True
+    )
     # Every other run is without stations, where purchases travel to the desk in bundles.
-    rules = LABEL_RULES if chaos_seed % 2 else ACCOUNT_RULES
+    rules = (LABEL_RULES if chaos_seed % 2 else ACCOUNT_RULES) + EXPIRY
     line = Line(kafka, f"chaos-{chaos_seed}")
     await line.set_up(rules)
     chaos = Chaos(chaos_seed, blows=BLOWS)

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.engine.app import EXIT_CONFIG
+from streams.process import EXIT_CONFIG
 from streams.topics import SPECS, partition_counts
 from tests.integration.cluster import create_topics
 from tests.integration.commands import RULES, Stopbank, wait_until

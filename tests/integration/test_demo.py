@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from models.decision import decode_decision
 from streams.broker.embedded import why_no_embedded
 from tests.integration.commands import PROJECT, wait_until
 
@@ -70,7 +72,7 @@ def demo(mark: str, *options: str) -> Generator[subprocess.Popen[str]]:
 
 def test_the_demo_ends_by_itself_with_a_summary_and_leaves_nothing(mark: str) -> None:
     with demo(mark, "--rate", "3000") as process:
-        wait_until(lambda: len(running(mark)) >= 4, "the broker and two workers", process)
+        wait_until(lambda: len(running(mark)) >= 5, "the broker, two workers and the gateway", process)
         out, err = process.communicate(timeout=150)
     assert process.returncode == 0, out + err
     assert err == ""
@@ -78,7 +80,28 @@ def test_the_demo_ends_by_itself_with_a_summary_and_leaves_nothing(mark: str) ->
     assert caught is not None
     assert int(caught[1]) > int(caught[2]) / 2
     assert re.search(r"Latency from the broker's timestamp to the decision: p50 [\d,]+ ms, p99 [\d,]+ ms", out)
+    out = " ".join(out.split())
+    over_http = re.search(r"Over HTTP, with \d+ ms for each: ([\d,]+) purchases; p50 [\d,]+ ms, p99 [\d,]+ ms; ", out)
+    assert over_http is not None
+    assert int(over_http[1].replace(",", "")) > 500
+    assert re.search(r"degraded [\d.]+%( \(.*\))?; breaker (closed|open|half-open)\.", out)
     assert "12,000 of 12,000 decided" in out
+    assert running(mark) == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on the path")
+def test_the_request_that_a_demo_leaves_its_reader_with_is_answered(mark: str) -> None:
+    with demo(mark, "--rate", "3000", "--keep") as process:
+        assert process.stdout is not None
+        said: list[str] = []
+        while not said or "curl.sh" not in said[-1]:
+            said.append(process.stdout.readline())
+            assert said[-1], "".join(said)
+        lines = [line.strip() for line in said]
+        commands = [line for line in lines if line.startswith(("export STOPBANK_URL", "curl "))]
+        assert len(commands) == 2
+        ran = subprocess.run(["sh", "-c", "\n".join(commands)], capture_output=True, text=True, timeout=60, check=False)
+    assert decode_decision(ran.stdout.encode()).transaction_id == "t-by-hand", ran.stderr
     assert running(mark) == []
 
 
@@ -87,7 +110,7 @@ def test_the_demo_ends_by_itself_with_a_summary_and_leaves_nothing(mark: str) ->
 )
 def test_a_demo_that_is_ended_in_the_middle_leaves_nothing(mark: str, sent: signal.Signals, code: int) -> None:
     with demo(mark, "--rate", "100") as process:
-        wait_until(lambda: len(running(mark)) >= 4, "the broker and two workers", process)
+        wait_until(lambda: len(running(mark)) >= 5, "the broker, two workers and the gateway", process)
         process.send_signal(sent)
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, out + err

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streams.broker.kafka import KafkaBroker
-from streams.broker.kafka_jars import why_no_kafka
-from streams.engine.app import EXIT_CONFIG
+from streams.process import EXIT_CONFIG
 from streams.topics import ASSESSMENTS, DECISIONS, PURCHASES, RULESETS, SIGHTINGS_STATE
 from tests.integration.conftest import Tell
 from tests.integration.ledger import hold, read_ledger
@@ -20,16 +18,6 @@ from tests.integration.shopping import RULES, purchases_in, ruleset, shopping
 
 SEED = 31
 AWAY_S = 30
-
-
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[KafkaBroker]:
-    """A Kafka that may be stopped."""
-    obstacle = why_no_kafka()
-    if obstacle is not None:
-        pytest.skip(obstacle)
-    with KafkaBroker() as broker:
-        yield broker
 
 
 @pytest.mark.needs_kafka

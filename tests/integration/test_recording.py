@@ -23,8 +23,10 @@ from streams.broker.embedded import PRODUCER_OPTIONS
 from streams.clients import admin_client
 from streams.engine.changelog import ChangelogImage, encode_changes
 from streams.recording.errors import RecordingError
+from streams.recording.location import Location
+from streams.recording.manifest import read_manifest, write_manifest
 from streams.recording.reader import Recording
-from streams.recording.recorded import RECORDED
+from streams.recording.recorded import ADDED, RECORDED
 from streams.recording.recorder import Recorder
 from streams.recording.verify import verify
 from streams.topics import ASSESSMENTS, STATE_OF, TopicsError
@@ -277,6 +279,27 @@ async def test_the_embedded_broker_is_recorded_too(embedded: str, tmp_path: Path
         await produce_plainly(line, sent)
         await record_to_end(line, place, hole_patience_s=5.0, fetch_wait_ms=20)
         assert await same_as_topics(line, place) == seed * 400
+
+
+async def test_a_recording_from_before_there_were_gateways_goes_on_with_their_topics(
+    embedded: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "recording"
+    line = Line(embedded, "older")
+    await line.create_topics(2)
+    sent = [one for one in shopping(1, 300, accounts=100) if one.topic == PURCHASES_TOPIC]
+    await produce_plainly(line, sent)
+    await record_to_end(line, place, hole_patience_s=5.0, fetch_wait_ms=20)
+    location = Location(str(place))
+    manifest = read_manifest(location)
+    older = {topic: entry for topic, entry in manifest.topics.items() if topic not in ADDED}
+    write_manifest(location, manifest.model_copy(update={"topics": older}))
+    # This broker tells of a batch's end when there is another one.
+    later = [Sent(topic, one.key, one.value) for topic in (PURCHASES_TOPIC, *ADDED) for one in sent[:30]]
+    await produce_plainly(line, later)
+    await record_to_end(line, place, hole_patience_s=5.0, fetch_wait_ms=20)
+    assert set(Recording.open(str(place)).manifest.topics) == set(RECORDED)
+    assert await same_as_topics(line, place) == len(sent) + len(later)
 
 
 async def produce_plainly(line: Line, sent: Sequence[Sent]) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from streams.engine.app import EXIT_FAULT
 from streams.engine.changelog import ChangelogImage
+from streams.process import EXIT_FAULT
 from tests.integration.cluster import Workers, create_topics, produce, read_topic
 from tests.integration.test_chaos_skeleton import wait_for_results
 
