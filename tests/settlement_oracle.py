@@ -56,6 +56,8 @@ class SettlementOracle:
         self._credit, self._outcome = credit, outcome
         self._bought: dict[tuple[str, str], Bought] = {}
         self._waiting: list[tuple[int, Settlement]] = []
+        # Nothing expires or is forgotten before.
+        self._due_ms = 0
         self._told: set[tuple[str, str]] = set()
         # First decisions as they are kept: oldest first, for a day.
         self._decided: list[tuple[int, tuple[str, str]]] = []
@@ -63,6 +65,9 @@ class SettlementOracle:
     def pass_time(self, now_ms: int) -> None:
         """Event time passes: before a purchase is decided, to the latest that was seen, itself included."""
         self.now_ms = max(self.now_ms, now_ms)
+        # To look through all for each purchase would take minutes on a long stream.
+        if self.now_ms < self._due_ms:
+            return
         for (account_id, _), bought in list(self._bought.items()):
             if bought.expires_ms is not None and bought.expires_ms <= self.now_ms:
                 event_time = bought.expires_ms
@@ -79,6 +84,10 @@ class SettlementOracle:
                 bought = self._bought.get(_key(settlement))
                 self._refuse(settlement, "unknown_transaction" if bought is None else "not_approved", bought)
         self._waiting = [each for each in self._waiting if each[0] > self.now_ms]
+        due = [bought.forgotten_ms for bought in self._bought.values()] + [until_ms for until_ms, _ in self._waiting]
+        due += [bought.expires_ms for bought in self._bought.values() if bought.expires_ms is not None]
+        # What comes by later than this moment, but for reservations, stays for a day at least.
+        self._due_ms = min([*due, self.now_ms + DAY_MS])
 
     def decided(self, purchase: Purchase, amount: int, *, approved: bool) -> None:
         """A purchase is decided, and its outcome and credit are entered; what waited for it follows."""
@@ -92,6 +101,8 @@ class SettlementOracle:
             purchase.event_time + (self._expire_after_ms or 0) if expires else None,
             turned=not approved,
         )
+        bought = self._bought[key]
+        self._due_ms = min(self._due_ms, bought.forgotten_ms, bought.expires_ms or bought.forgotten_ms)
         self._decided.append((purchase.event_time, key))
         while len(self._decided) > 1 and self._decided[0][0] < self.now_ms - DAY_MS:
             self._decided.pop(0)
