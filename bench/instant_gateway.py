@@ -12,9 +12,10 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from models.decision import Action, Decision, encode_decision
+from models.decision import Action, encode_decision
 from models.purchase import Purchase
 from models.settlement import Settlement, SettlementResult
+from rules.degraded import decision_without_rules
 from streams.broker.broker import HOST
 from streams.gateway.app import make_app
 from streams.gateway.backend import Answer, Deadline, GatewayStatus
@@ -29,24 +30,7 @@ class AtOnce:
 
     async def decide(self, purchase: Purchase, deadline: Deadline) -> Answer:
         """Approved."""
-        decision = Decision(
-            transaction_id=purchase.transaction_id,
-            account_id=purchase.account_id,
-            action=Action.APPROVE,
-            reasons=[],
-            shadow=[],
-            anomaly=None,
-            contributions=[],
-            features={},
-            ruleset="none",
-            ruleset_version="",
-            amount=purchase.amount,
-            currency=purchase.currency,
-            event_time=purchase.event_time,
-            late=False,
-            degraded=[],
-        )
-        return Answer(encode_decision(decision), ())
+        return Answer(encode_decision(decision_without_rules(purchase, Action.APPROVE, ())), ())
 
     async def look_up(self, transaction_id: str, account_id: str | None, deadline: Deadline) -> bytes | None:
         """Nothing is kept."""

@@ -95,7 +95,7 @@ class DegradedAnswers:
         """The answer to a purchase, `degraded` being its tier and its cause."""
         rules = self._rules
         if rules is None:
-            return self._without_rules(purchase, cause)
+            return decision_without_rules(purchase, self._bands[-1].action, (DEFAULT, cause))
         try:
             amount_minor = amount_in(rules.plan, purchase)
         except MoneyError:
@@ -113,24 +113,26 @@ class DegradedAnswers:
                 return action
         raise AssertionError("the last band has no bound")
 
-    def _without_rules(self, purchase: Purchase, cause: str) -> Decision:
-        return Decision(
-            transaction_id=purchase.transaction_id,
-            account_id=purchase.account_id,
-            action=self._bands[-1].action,
-            reasons=[],
-            shadow=[],
-            anomaly=None,
-            contributions=[],
-            features={},
-            ruleset="",
-            ruleset_version="",
-            amount=purchase.amount,
-            currency=purchase.currency,
-            event_time=purchase.event_time,
-            late=False,
-            degraded=[DEFAULT, cause],
-        )
+
+def decision_without_rules(purchase: Purchase, action: str, degraded: Sequence[str]) -> Decision:
+    """The decision on a purchase that no ruleset was asked about."""
+    return Decision(
+        transaction_id=purchase.transaction_id,
+        account_id=purchase.account_id,
+        action=action,
+        reasons=[],
+        shadow=[],
+        anomaly=None,
+        contributions=[],
+        features={},
+        ruleset="",
+        ruleset_version="",
+        amount=purchase.amount,
+        currency=purchase.currency,
+        event_time=purchase.event_time,
+        late=False,
+        degraded=list(degraded),
+    )
 
 
 def _judged(rules: CompiledRuleset, purchase: Purchase, amount_minor: int) -> Verdict:

@@ -9,6 +9,7 @@ import orjson
 
 from models.decision import Decision, encode_decision
 from models.purchase import Purchase, decode_purchase
+from rules.degraded import decision_without_rules
 from rules.fold import Headers
 from rules.reply import reply_to_header
 from streams.topics import ACCOUNTS, DEGRADED, INQUIRIES, PURCHASES, REPLIES, SETTLEMENTS
@@ -82,20 +83,5 @@ def _about(purchase: Purchase) -> dict[str, str]:
 
 
 def _degraded(purchase: Purchase, rng: random.Random) -> Decision:
-    return Decision(
-        transaction_id=purchase.transaction_id,
-        account_id=purchase.account_id,
-        action=rng.choice(["approve", "flag", "block"]),
-        reasons=[],
-        shadow=[],
-        anomaly=None,
-        contributions=[],
-        features={},
-        ruleset="",
-        ruleset_version="",
-        amount=purchase.amount,
-        currency=purchase.currency,
-        event_time=purchase.event_time,
-        late=False,
-        degraded=["default", "deadline"],
-    )
+    action = rng.choice(["approve", "flag", "block"])
+    return decision_without_rules(purchase, action, ("default", "deadline"))
