@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from streams.reconnect import unhurried
 from streams.settings import Settings
 from streams.topics import partition_counts, require_topics
 from streams.unreachable import telling_why
@@ -25,7 +26,7 @@ _RECORD_BYTES: Final = 1_048_576
 @asynccontextmanager
 async def admin_client(settings: Settings) -> AsyncGenerator[AIOKafkaAdminClient]:
     """An admin client. Raises BrokerUnreachableError where no broker answers."""
-    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
+    admin = unhurried(AIOKafkaAdminClient(**settings.kafka.client_options()))
     try:
         await _start(admin, settings)
         yield admin
@@ -43,11 +44,13 @@ async def producer_client(
     """
     async with admin_client(settings) as admin:
         await require_topics(admin, settings.topic_prefix, topics)
-    producer = AIOKafkaProducer(
-        **settings.kafka.client_options(),
-        acks="all",
-        linger_ms=settings.linger_ms,
-        max_request_size=max_record_bytes,
+    producer = unhurried(
+        AIOKafkaProducer(
+            **settings.kafka.client_options(),
+            acks="all",
+            linger_ms=settings.linger_ms,
+            max_request_size=max_record_bytes,
+        )
     )
     try:
         await _start(producer, settings)
@@ -78,7 +81,8 @@ async def reading_client(settings: Settings, topic: str, *, from_beginning: bool
 @asynccontextmanager
 async def consumer_client(settings: Settings, **options: Any) -> AsyncGenerator[AIOKafkaConsumer]:
     """A consumer of no group with nothing assigned; `options` are aiokafka's. Raises BrokerUnreachableError."""
-    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), fetch_max_wait_ms=settings.fetch_wait_ms, **options)
+    options = {**settings.kafka.client_options(), "fetch_max_wait_ms": settings.fetch_wait_ms, **options}
+    consumer = unhurried(AIOKafkaConsumer(**options))
     try:
         await _start(consumer, settings)
         yield consumer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs the tests in the background ignores Ctrl-C for them, and they would for what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         choice = config.stash[_CHOICE] = choose_broker(os.environ)
     except BrokerError as error:

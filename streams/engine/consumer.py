@@ -25,6 +25,7 @@ from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
 from streams.engine.opening import Opening
 from streams.engine.partition import OwnedPartition, Run, cut_into_runs
+from streams.reconnect import unhurried
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,7 @@ class RunConsumer(ConsumerForFaust):
     async def on_start(self) -> None:
         """Connect. Raises aiokafka's errors where no broker answers."""
         options = self.app.engine.consumer_options()
-        self._consumer = AIOKafkaConsumer(**options)
+        self._consumer = unhurried(AIOKafkaConsumer(**options))
         await self._consumer.start()
         self.add_future(self._guarded(self._take_in()))
         self.add_future(self._guarded(self._commit_forever()))

@@ -17,6 +17,7 @@ from streams.engine.pause_guard import PauseGuard
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
 from streams.errors import PlainError
+from streams.reconnect import unhurried
 
 log = structlog.get_logger(__name__)
 
@@ -150,14 +151,16 @@ class Engine:
             await producer.stop()
 
     async def _writer(self, max_batch_bytes: int, gap_ms: float) -> BatchWriter:
-        producer = AIOKafkaProducer(
-            **self.client_options(),
-            acks="all",
-            enable_idempotence=self.config.idempotent,
-            linger_ms=self.config.linger_ms,
-            max_batch_size=max_batch_bytes,
-            max_request_size=2 * max_batch_bytes,
-            compression_type=self.config.compression,
+        producer = unhurried(
+            AIOKafkaProducer(
+                **self.client_options(),
+                acks="all",
+                enable_idempotence=self.config.idempotent,
+                linger_ms=self.config.linger_ms,
+                max_batch_size=max_batch_bytes,
+                max_request_size=2 * max_batch_bytes,
+                compression_type=self.config.compression,
+            )
         )
         self._producers.append(producer)
         await producer.start()

@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
+from streams.reconnect import unhurried
 
 _POLL_MS = 200
 # A broker that wakes nobody (the embedded one) answers an empty fetch after this long.
@@ -97,7 +98,7 @@ class _ManualConsumer:
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(**self._options)
+        consumer = unhurried(AIOKafkaConsumer(**self._options))
         try:
             await consumer.start()
         except BaseException:

@@ -19,6 +19,7 @@ from streams.clients import admin_client
 from streams.gateway.kafka_sink import KafkaSink
 from streams.gateway.listener import ReplyListener
 from streams.gateway.outbox import Outbox
+from streams.reconnect import unhurried
 from streams.settings import Settings
 from streams.topics import TopicsError, partition_counts, require_topics
 from streams.unreachable import telling_why
@@ -135,8 +136,10 @@ class Connection:
         # Not idempotent: what is written twice is harmless, and a batch that waits for a sequence could wait for good.
         options: dict[str, Any] = {**self._settings.kafka.client_options(), "request_timeout_ms": _REQUEST_TIMEOUT_MS}
         compression = None if self._settings.compression == "none" else self._settings.compression
-        producer = AIOKafkaProducer(
-            **options, acks="all", max_batch_size=_BATCH_BYTES, compression_type=compression, linger_ms=0
+        producer = unhurried(
+            AIOKafkaProducer(
+                **options, acks="all", max_batch_size=_BATCH_BYTES, compression_type=compression, linger_ms=0
+            )
         )
         try:
             with telling_why(self._settings.kafka):

@@ -22,28 +22,35 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
+from tests.integration.priority import giving_way
+
 PROJECT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 30
 
 
 @dataclass
 class Workers(AbstractContextManager["Workers"]):
-    """Processes that run `command`; each writes its own log file into `logs`."""
+    """Processes that run `command`; each writes its own log file into `logs`.
+
+    With `give_way` they run after what else there is to run, as on a machine of their own they would beside it.
+    """
 
     command: Sequence[str]
     env: dict[str, str]
     logs: Path
     alive: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
     started: int = 0
+    give_way: bool = False
 
     def start(self, number: int = 1) -> None:
         """Start more workers."""
+        command = [sys.executable, *self.command]
         for _ in range(number):
             self.started += 1
             with (self.logs / f"worker-{self.started}.log").open("wb") as log:
                 self.alive.append(
                     subprocess.Popen(
-                        [sys.executable, *self.command],
+                        giving_way(command) if self.give_way else command,
                         env={**os.environ, **self.env, "WORKER_NUMBER": str(self.started)},
                         cwd=PROJECT,
                         stdout=log,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.integration.gateway_traffic import Asked, Checkout, answers_of, perce
 from tests.integration.gateways import Gateway, Gateways
 from tests.integration.ledger import hold, hold_reconciliations, read_ledger
 from tests.integration.line import Line
+from tests.integration.priority import let_give_way
 from tests.integration.shopping import purchases_in, ruleset, shopping
 
 SEED = 41
@@ -30,8 +33,10 @@ PER_S = 200
 AWAY_S = 10.0
 CALM_S = 3.0
 DEADLINE_MS = 100
-# What is allowed beyond the deadline; told, and not asserted.
+# What is allowed beyond the deadline; counted and told, and not asserted.
 GRACE_MS = 10
+# All of this runs on one machine: what has a deadline goes first, and still may have to wait so long for a processor.
+MARGIN_MS = "20"
 # No machine that is merely busy takes so long.
 LATEST_MS = 8_000
 RECOVERED_WITHIN_S = 80
@@ -71,6 +76,7 @@ class Stage:
     marks: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     recovered_s: list[float] = field(default_factory=list[float])
     rss_mb: list[float] = field(default_factory=list[float])
+    slow: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     async def calm(self) -> None:
         """Until full decisions come again, and a while longer."""
@@ -98,8 +104,9 @@ class Stage:
         return len(latest) >= LEAST and sum(not reply.degraded for reply in latest) > len(latest) / 2
 
     async def kill_workers(self) -> None:
+        # In a thread: waiting for them to end must not hold up the checkout, which lives in this process.
         for worker in list(self.workers.alive):
-            self.workers.send(worker, signal.SIGKILL)
+            await asyncio.to_thread(self.workers.send, worker, signal.SIGKILL)
         began_s = time.monotonic()
         await asyncio.sleep(AWAY_S)
         self.mark("no worker", began_s)
@@ -110,13 +117,27 @@ class Stage:
         began_s = time.monotonic()
         await asyncio.sleep(AWAY_S)
         self.mark("no broker", began_s)
-        await asyncio.to_thread(self.broker.start)
+        starting = asyncio.create_task(asyncio.to_thread(self.broker.start))
+        while not starting.done():
+            self.let_broker_give_way()
+            await asyncio.sleep(0.1)
+        starting.result()
+
+    def let_broker_give_way(self) -> None:
+        """A broker that starts keeps both processors of a small machine busy for seconds."""
+        for node in self.broker.nodes:
+            if node.process.pid is not None:
+                let_give_way(node.process.pid)
 
     async def kill_gateway(self) -> None:
         began_s = time.monotonic()
         self.gateways[0].stop(signal.SIGKILL)
         await asyncio.sleep(CALM_S)
         self.mark("one gateway", began_s)
+
+    def note_slow(self, gateway: Gateway) -> None:
+        """By its own clock, how many requests it answered too late so far, of how many."""
+        self.slow.append(gateway.slower_than((DEADLINE_MS + GRACE_MS) / 1000))
 
     def mark(self, name: str, began_s: float) -> None:
         self.marks[name] = (began_s, time.monotonic())
@@ -136,22 +157,26 @@ async def test_every_purchase_is_answered_whatever_is_away(own_broker: KafkaBrok
     purchases = purchases_in(sent)
     over = asyncio.Event()
     with line.workers(tmp_path) as workers, Gateways(line, tmp_path) as gateways:
+        workers.give_way = True
         workers.start(2)
-        running = [await gateways.started(DEFAULT_ANSWERS=BANDS) for _ in range(2)]
+        running = [await gateways.started(DEFAULT_ANSWERS=BANDS, MARGIN_MS=MARGIN_MS) for _ in range(2)]
         await line.send([one for one in sent if one.topic == "accounts"])
         await line.finish(workers, 60)
         key = str(gateways.shown)
         async with Checkout([each.url for each in running], key, deadline_ms=DEADLINE_MS) as checkout:
             stage = Stage(own_broker, workers, running, checkout)
-            traffic = checkout.run(purchases, PER_S, SEED, over)
-            await rage(stage, tell)
-            over.set()
-            await traffic
-            await checkout.settled()
+            stage.let_broker_give_way()
+            with uncollected():
+                traffic = checkout.run(purchases, PER_S, SEED, over)
+                await rage(stage, tell)
+                over.set()
+                await traffic
+                await checkout.settled()
         await line.finish(workers, 90, supervised=True)
         counted = running[1].counted()
-        slow, requests = running[1].slower_than((DEADLINE_MS + GRACE_MS) / 1000)
-        tell(f"by the surviving gateway's own clock {slow} of {requests} took longer than {DEADLINE_MS + GRACE_MS} ms")
+        stage.note_slow(running[1])
+        slow, requests = map(sum, zip(*stage.slow, strict=True))
+        tell(f"by the gateways' own clocks {slow} of {requests} took longer than {DEADLINE_MS + GRACE_MS} ms")
         verify_memory(stage, tell)
     asked = stage.checkout.asked
     verify_answered(stage, tell)
@@ -164,6 +189,16 @@ async def test_every_purchase_is_answered_whatever_is_away(own_broker: KafkaBrok
     tell(f"{len(degraded)} degraded answers on the topic, {again} reconciliations written again")
 
 
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Keep Python from looking through all that there is now: that holds the checkout up for a tenth of a second."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 async def rage(stage: Stage, tell: Tell) -> None:
     """All that happens to the line, one thing after the other."""
     await stage.calm()
@@ -173,6 +208,7 @@ async def rage(stage: Stage, tell: Tell) -> None:
     await stage.stop_broker()
     await stage.calm()
     tell(f"full decisions after {stage.recovered_s} s: at the start, after the workers, after the broker")
+    stage.note_slow(stage.gateways[0])
     tell(f"peak RSS of both gateways {[round(gateway.memory_mb()[1]) for gateway in stage.gateways]} MB")
     await stage.kill_gateway()
 
