@@ -17,7 +17,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from streams.broker.broker import HOST
+from streams.broker.broker import HOST, free_port
 from streams.clients import admin_client
 from streams.gateway.api_key import KeyScope
 from streams.gateway.key_file import KeyFile, new_key
@@ -218,9 +218,10 @@ def files_in(folder: Path) -> list[tuple[str, bytes]]:
 @pytest.mark.needs_kafka
 @pytest.mark.timeout(120)
 async def test_no_topic_log_or_metric_holds_a_card_number_or_a_secret(kafka: str, tmp_path: Path, tell: Tell) -> None:
-    line, wallet = Line(kafka, "leaks"), Wallet()
+    line, wallet, probes = Line(kafka, "leaks"), Wallet(), free_port()
+    probed = {"STOPBANK_HTTP_HOST": HOST, "STOPBANK_HTTP_PORT": str(probes)}
     await line.set_up(RULES)
-    with line.workers(tmp_path) as workers, Gateways(line, tmp_path) as gateways:
+    with line.workers(tmp_path, **probed) as workers, Gateways(line, tmp_path) as gateways:
         gateway, key = await gateways.started(), str(gateways.shown)
         wrong = key[:-6] + "wrong0"
         kept, narrow = new_key([KeyScope.ADMIN], datetime.now(UTC))
@@ -241,7 +242,11 @@ async def test_no_topic_log_or_metric_holds_a_card_number_or_a_secret(kafka: str
                 assert not held([("the answer", text)], [card]), text
         await asyncio.to_thread(garbled, gateway, wallet)
         await line.finish(workers, 60)
-        metrics = [("the gateway's metrics", fetched(gateway.probes, "/metrics")[1].encode())]
+        metrics = [
+            ("the gateway's metrics", fetched(gateway.probes, "/metrics")[1].encode()),
+            ("the worker's metrics", fetched(probes, "/metrics")[1].encode()),
+        ]
+        assert all(b"stopbank_" in text for _, text in metrics)
         assert gateway.stop() == 0
         assert workers.stop() == [0]
     records = await topics_of(line)
