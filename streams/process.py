@@ -10,7 +10,9 @@ EXIT_FAULT: Final = 70
 # And of one whose surroundings are not as they must be (sysexits.h: configuration error).
 EXIT_CONFIG: Final = 78
 
-_COLLECT_AFTER: Final = 100_000
+# So many new objects are looked through in a few milliseconds, and those that are older once in five million.
+_COLLECT_AFTER: Final = 10_000
+_COLLECT_OLDER_AFTER: Final = 500
 
 
 def spare_the_collector() -> None:
@@ -21,4 +23,4 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 50, 100)
+    gc.set_threshold(_COLLECT_AFTER, _COLLECT_OLDER_AFTER, 100)
