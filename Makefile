@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --pyt
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-gateway bench-detection bench-backtest chaos clean
+.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-gateway bench-detection bench-backtest bench-profile chaos clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -54,6 +54,9 @@ bench-detection: $(DEV) ## How well fraud is told apart (ARGS="--quick --json")
 
 bench-backtest: $(DEV) ## Backtests by rows and by columns, sweeps, detection by rules (ARGS="--quick --json")
 	$(BIN)/python -m bench.backtest $(ARGS)
+
+bench-profile: $(DEV) ## Where a worker's processor time goes, by part (ARGS="--quick --json")
+	$(BIN)/python -m bench.profile_worker $(ARGS)
 
 chaos: $(DEV) ## Kill and join workers (SEEDS=20 runs)
 	$(BIN)/pytest -m chaos --chaos-seeds $(SEEDS) $(ARGS)
