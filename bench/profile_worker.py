@@ -2,8 +2,8 @@
 
 `make bench-profile`. py-spy samples the worker from outside; the share of each part, times what a purchase costs, is
 what the part costs. The worker stands still for each sample, so it is slower than otherwise; samples that don't stop
-it are wrong about what runs in C. Where the system allows nobody to look
-into another process (`kernel.yama.ptrace_scope` above 0), run it as root.
+it are wrong about what runs in C. Where the system allows nobody to look into another process
+(`kernel.yama.ptrace_scope` above 0), run it as root.
 """
 
 from __future__ import annotations

@@ -197,3 +197,17 @@ def test_compose_lets_workers_be_scaled() -> None:
         "kafka": {"condition": "service_healthy"},
         "topics": {"condition": "service_completed_successfully"},
     }
+
+
+def test_every_kafka_client_waits_before_it_looks_for_a_lost_broker_again() -> None:
+    bare: list[str] = []
+    for path in SOURCES:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        wrapped = {argument for call in calls if _name_called(call) == "unhurried" for argument in call.args}
+        clients = [call for call in calls if (_name_called(call) or "").startswith("AIOKafka")]
+        bare += [f"{path.relative_to(PROJECT)}:{call.lineno}" for call in clients if call not in wrapped]
+    assert not bare, f"these clients are not `unhurried`: {bare}"
+
+
+def _name_called(call: ast.Call) -> str | None:
+    return call.func.id if isinstance(call.func, ast.Name) else None
