@@ -171,7 +171,7 @@ def values_of(plan: EntityPlan, program: Program, cuts: Sequence[Cut], subject: 
         if aggregate is _COUNT:
             value = own
             for log, first, end in spans:
-                value += log.counts[end] - log.counts[first]
+                value += log.count(first, end)
         elif aggregate is _SUM:
             value = subject.amount_minor if own else 0
             for log, first, end in spans:
@@ -202,13 +202,13 @@ def _other(feature: Feature, cut: Cut, subject: Subject, horizon_ms: int) -> int
 def _of_amounts(aggregate: Aggregate, cut: Cut, subject: Subject) -> int | None:
     spans, own = cut
     if aggregate is Aggregate.AVG:
-        count = sum([log.counts[end] - log.counts[first] for log, first, end in spans]) + own
+        count = sum([log.count(first, end) for log, first, end in spans]) + own
         total = sum([log.sums[end] - log.sums[first] for log, first, end in spans])
         total += subject.amount_minor if own else 0
         return _half_even(total, count) if count else None
     amounts = [subject.amount_minor] if own else []
     for log, first, end in spans:
-        amounts += (log.lows if aggregate is Aggregate.MIN else log.highs)[first:end]
+        amounts += log.lows(first, end) if aggregate is Aggregate.MIN else log.highs(first, end)
     return (min if aggregate is Aggregate.MIN else max)(amounts, default=None)
 
 
