@@ -160,7 +160,7 @@ class Desk:
     def _settlement(self, arrival: Arrival) -> Sequence[Output]:
         """What becomes of a purchase, now or behind its decision."""
         settlement, headers = decode_settlement(arrival.record.value or b""), arrival.sender_headers
-        decided = self._decided.find(settlement.account_id, transaction_hash(settlement.transaction_id)) is not None
+        decided = self._decided.knows(settlement.account_id, transaction_hash(settlement.transaction_id))
         result, *others = self._settling.apply(arrival.ruleset.plan, settlement, decided=decided)
         outputs = [*announced([result], headers), *announced(others)]
         to = reply_to(headers)
@@ -237,8 +237,8 @@ class Desk:
             text = encode_decision(decision)
             action = Action(decision.action)
             first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)
-            self._decided.keep(first, self._decider.now_ms)
-            reconciled = self._answers.decided(first)
+            self._decided.keep(decision, transaction, body, text, self._decider.now_ms)
+            reconciled = self._answers.decided(purchase.account_id, transaction, text)
             if action is Action.BLOCK:
                 told = self._answers.find(purchase.account_id, transaction)
                 settled = [*settled, *self._settling.tell(plan, purchase.account_id, transaction, told)]
