@@ -44,7 +44,7 @@ def _merged_layout(fields: int) -> struct.Struct:
 
 def encode_rows(log: WindowLog, begin: int, end: int) -> tuple[int, bytes]:
     """Flags, and rows [begin, end) as bytes; counts and extreme amounts only where rows were merged."""
-    merged = log.counts[end] - log.counts[begin] > end - begin
+    merged = log.count(begin, end) > end - begin
     if not merged:
         pack = single_layout(len(log.columns)).pack
         rows = [log.row(index) for index in range(begin, end)]

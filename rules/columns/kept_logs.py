@@ -15,7 +15,7 @@ from rules.entity import entity_key, transaction_hash
 from rules.entity_books import EntityBooks
 from rules.kept_log import KeptLog
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome
-from rules.velocity import EntityLogs, Subject, cuts_of, program_of, values_of
+from rules.velocity import EntityLogs, Subject, values_of
 
 
 def subject_of(rows: Rows, row: int) -> Subject:
@@ -81,8 +81,7 @@ class KeptLogs:
             kept.expire(until_ms)
         fraud = books.fraud.log if books.fraud is not None and len(books.fraud.log) else None
         logs = EntityLogs(books.approved.log, books.declined.log if books.declined is not None else None, fraud)
-        program = program_of(self._plan)
-        return values_of(self._plan, program, cuts_of(program, logs, subject, clock), subject)
+        return values_of(self._plan)(logs, subject, clock)
 
     def enter(self, key: str, subject: Subject, *, declined: bool = False) -> None:
         """Enter a purchase, with how it was decided where that is known."""
