@@ -16,6 +16,7 @@ _SEQUENCE: Final = struct.Struct(">Q")
 _BLOCK: Final = struct.Struct(">QI")
 # An entry: how long its content is, event time, transaction, how long its account is. Account and content follow.
 _ENTRY: Final = struct.Struct("<Iq8sH")
+_pack = _ENTRY.pack
 _TIME: Final = struct.Struct("<q")
 _TIME_AT: Final = 4
 _TRANSACTION: Final = slice(12, 20)
@@ -55,12 +56,13 @@ class BlockLog:
     def enter(self, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int) -> int:
         """Keep an entry, let go of the oldest, and return its sequence; `now_ms` is the latest event time seen."""
         account = account_id.encode()
-        entry = b"".join((_ENTRY.pack(len(content), event_time_ms, transaction, len(account)), account, content))
+        entry = _pack(len(content), event_time_ms, transaction, len(account)) + account + content
         sequence = self._next
         self._next = sequence + 1
         self._unwritten.append(entry)
         self._add(sequence, account_id, transaction, entry)
-        self.let_go(now_ms)
+        if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
+            self.let_go(now_ms)
         return sequence
 
     def of_transaction(self, transaction: bytes) -> list[tuple[int, bytes]]:
@@ -85,10 +87,13 @@ class BlockLog:
         kept[sequence] = entry
         if len(kept) == 1:
             self._oldest, self._oldest_ms = sequence, time_of(entry)
-        _link(self._by_transaction, transaction, sequence)
-        of_account = _link(self._by_account, account_id, sequence)
-        if of_account is not None and len(of_account) > self._keep_per_account:
-            self._forget(of_account[0])
+        # Where a name has none yet, what comes back is this very sequence.
+        if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
+            _link(self._by_transaction, transaction, others, sequence)
+        if (others := self._by_account.setdefault(account_id, sequence)) is not sequence:
+            of_account = _link(self._by_account, account_id, others, sequence)
+            if len(of_account) > self._keep_per_account:
+                self._forget(of_account[0])
 
     def _forget(self, sequence: int) -> None:
         kept = self._kept
@@ -161,11 +166,8 @@ def content_at(entry: bytes) -> int:
     return _ENTRY.size + _ACCOUNT_LENGTH.unpack_from(entry, _ACCOUNT_LENGTH_AT)[0]
 
 
-def _link(index: _Index[_Named], name: _Named, sequence: int) -> list[int] | None:
-    """Enter a sequence under a name; returns all of the name's, if there are more."""
-    others = index.setdefault(name, sequence)
-    if others is sequence:
-        return None
+def _link(index: _Index[_Named], name: _Named, others: int | list[int], sequence: int) -> list[int]:
+    """Enter a sequence beside the others of its name; returns all of the name's."""
     if isinstance(others, int):
         others = index[name] = [others]
     others.append(sequence)

@@ -60,13 +60,13 @@ class Decided(BlockLog):
             transaction_id, account_id, action, reasons, shadow, anomaly, causes, features,
             ruleset, version, amount, currency, event_time_ms, late, degraded,
         ) = decision  # fmt: skip
-        if action != _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
-            content = b"".join((body, ACTION_CODES[Action(action)], text))
+        if action is not _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
+            content = ACTION_CODES[Action(action)] + text
         else:
             shape = (ruleset, version, *features)
             head = self._unwritten_shapes.get(shape) or self._begin_shape(shape)
-            content = b"".join((body, head, orjson.dumps((transaction_id, amount, currency, *features.values()))))
-        self.enter(account_id, transaction, event_time_ms, content, now_ms)
+            content = head + orjson.dumps((transaction_id, amount, currency, *features.values()))
+        self.enter(account_id, transaction, event_time_ms, body + content, now_ms)
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
