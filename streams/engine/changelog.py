@@ -11,10 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rules.fold import SourceRecord
-from streams.engine.writer import OutgoingRecord
+from streams.engine.batch import OutgoingRecord
 
+# A third of the time of `OutgoingRecord(...)`, of which there is one for each change of state.
+_record = partial(tuple.__new__, OutgoingRecord)
 _FENCE = struct.Struct(">q")
 _FENCE_HEADER = "fence"
 NO_FENCE = -1
@@ -29,8 +32,9 @@ class ChangelogCorruptError(Exception):
 def encode_changes(changes: Iterable[tuple[bytes, bytes | None]], fence: int) -> list[OutgoingRecord]:
     """State records as changelog records, at least one; a deletion is a tombstone, its fence a header."""
     packed = _FENCE.pack(fence)
+    tombstone = ((_FENCE_HEADER, packed),)
     return [
-        OutgoingRecord(key, None, ((_FENCE_HEADER, packed),)) if value is None else OutgoingRecord(key, packed + value)
+        _record((key, None, tombstone, None) if value is None else (key, packed + value, (), None))
         for key, value in changes
     ] or [OutgoingRecord(_FENCE_KEY, packed)]
 

@@ -75,7 +75,8 @@ class Engine:
         self.outputs: BatchWriter
         self.changelogs: BatchWriter
         self._producers: list[AIOKafkaProducer] = []
-        self._targets: dict[str, tuple[str, int]] = {}
+        # By logical name: the name and partition count of a topic to write to.
+        self.targets: dict[str, tuple[str, int]] = {}
 
     @property
     def stall_s(self) -> float:
@@ -124,7 +125,7 @@ class Engine:
         # Nobody waits for the state but the commit of offsets.
         self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
         counts = await self._partition_counts()
-        self._targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
+        self.targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
         for source, table in self.tables.items():
             changelog = table.changelog_tp(0).topic
             if counts[source] != counts[changelog]:
@@ -166,10 +167,6 @@ class Engine:
         await producer.start()
         return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000)
 
-    def target(self, logical: str) -> tuple[str, int]:
-        """The name and partition count of a topic to write to."""
-        return self._targets[logical]
-
     def table_of(self, tp: TopicPartition) -> FoldTable | None:
         """The table that folds this source topic."""
         return self.tables.get(tp.topic)
@@ -193,10 +190,7 @@ class Engine:
     async def repair(self, changelog: TopicPartition, image: ChangelogImage) -> int:
         """Put right what was overwritten in a changelog; returns how many records that took."""
         repairs = image.repairs()
-        deliveries = [
-            self.changelogs.append(changelog.topic, changelog.partition, record.key, record.value, record.headers)
-            for record in repairs
-        ]
+        deliveries = self.changelogs.extend(changelog.topic, changelog.partition, repairs)
         self.changelogs.send()
         for delivery in deliveries:
             await delivery

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engine.batch import OutgoingRecord
 from streams.engine.changelog import (
     NO_FENCE,
     ChangelogCorruptError,
     ChangelogImage,
     encode_changes,
 )
-from streams.engine.writer import OutgoingRecord
 
 
 @dataclass
