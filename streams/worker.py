@@ -39,9 +39,9 @@ log = structlog.get_logger(__name__)
 
 # No broker holds an acknowledgement back for so long: whoever waits for one longer is stuck.
 _STUCK_S: Final = 300.0
-# Under load batches leave this far apart; state further, because nobody waits for it.
+# Under load batches leave this far apart; state always and further, because nobody waits for it.
 _OUTPUT_GAP_MS: Final = 2.0
-_STATE_GAP_MS: Final = 5.0
+_STATE_GAP_MS: Final = 20.0
 # A pause between attempts to reach a broker that is away.
 _RETRY_S: Final = 1.0
 

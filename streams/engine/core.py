@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
+from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
@@ -56,9 +57,9 @@ class EngineConfig:
     compression: str | None = None
     # See OwnedPartition.
     hole_patience_s: float = 0.0
-    # How far apart batches leave under load: see BatchWriter.
+    # How far apart batches leave, outputs under load and state always: see BatchWriter.
     output_gap_ms: float = 2.0
-    state_gap_ms: float = 5.0
+    state_gap_ms: float = 20.0
     stall_s: float = 30.0
     drain_s: float = 8.0
 
@@ -121,7 +122,7 @@ class Engine:
             raise
 
     async def _start(self) -> None:
-        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms)
+        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms, Load())
         # Nobody waits for the state but the commit of offsets.
         self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
         counts = await self._partition_counts()
@@ -151,7 +152,7 @@ class Engine:
         for producer in producers:
             await producer.stop()
 
-    async def _writer(self, max_batch_bytes: int, gap_ms: float) -> BatchWriter:
+    async def _writer(self, max_batch_bytes: int, gap_ms: float, load: Load | None = None) -> BatchWriter:
         producer = unhurried(
             AIOKafkaProducer(
                 **self.client_options(),
@@ -165,7 +166,7 @@ class Engine:
         )
         self._producers.append(producer)
         await producer.start()
-        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000)
+        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000, load)
 
     def table_of(self, tp: TopicPartition) -> FoldTable | None:
         """The table that folds this source topic."""

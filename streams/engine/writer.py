@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.batch import RecordParts, fill, size_at_most
+from streams.engine.load import Load
 
 
 class Written(NamedTuple):
@@ -48,8 +49,9 @@ class _Lane:
 class BatchWriter:
     """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost.
 
-    Departures lie at least `gap_s` apart. What comes after a pause leaves at once; under load records wait for
-    each other, and the batches of all partitions leave in one request.
+    Departures lie at least `gap_s` apart, or, where `load` is given, so much of it as the process is under pressure.
+    What comes after a pause leaves at once; under load records wait for each other, and the batches of all partitions
+    leave in one request.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class BatchWriter:
         max_batch_bytes: int,
         on_failure: Callable[[BaseException], None],
         gap_s: float = 0.0,
+        load: Load | None = None,
     ) -> None:
         self._producer = producer
         self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
         self._gap_s = gap_s
+        self._load = load
         self._left_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -97,7 +101,8 @@ class BatchWriter:
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
-        wait_s = self._left_s + self._gap_s - loop.time()
+        gap_s = self._gap_s if self._load is None else self._gap_s * self._load.pressure()
+        wait_s = self._left_s + gap_s - loop.time()
         if wait_s <= 0:
             self._leave()
         else:
@@ -149,7 +154,7 @@ class BatchWriter:
 
     def _wake(self, lane: _Lane) -> None:
         if lane.sender is None and (lane.full or lane.builder is not None):
-            lane.sender = asyncio.create_task(self._send(lane), name=f"send {lane.tp}")
+            lane.sender = asyncio.create_task(self._send(lane))
 
     async def _send(self, lane: _Lane) -> None:
         """Send the lane's batches in order until none is left."""
