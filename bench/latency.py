@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,6 +20,7 @@ from bench.machine import Cores
 from bench.paced import Load, Times
 from bench.process import Process
 from bench.stage import Bench, Record, purchases_ending_now
+from streams.settings import Settings
 from streams.topics import DECISIONS, PURCHASES
 
 FLOOR: Final = "broker alone"
@@ -52,37 +52,49 @@ ROUND: Final = (
 )
 
 
+class Run(NamedTuple):
+    """One load: its times without the warm-up, and the bytes of state a purchase, 0 without a worker."""
+
+    times: Times
+    state_bytes: float
+
+
 @dataclass(frozen=True)
 class Latency:
-    """All rounds, oldest first: of each load its times without the warm-up."""
+    """All rounds, oldest first."""
 
-    rounds: list[dict[Offered, Times]]
+    rounds: list[dict[Offered, Run]]
 
     def latency_ms(self, offered: Offered, share: float) -> Spread:
         """A percentile of each round, from due to answered."""
-        return spread(percentile(each[offered].latency_ms, share) for each in self.rounds)
+        return spread(percentile(each[offered].times.latency_ms, share) for each in self.rounds)
 
     def late_ms(self, offered: Offered, share: float) -> Spread:
         """A percentile of each round, from due to sent: the generator's own."""
-        return spread(percentile(each[offered].late_ms, share) for each in self.rounds)
+        return spread(percentile(each[offered].times.late_ms, share) for each in self.rounds)
 
     def above_floor_ms(self, offered: Offered, share: float) -> Spread:
         """How much more than the broker alone took at that rate in the same round."""
         floor = Offered(offered.rate, None)
         return spread(
-            percentile(each[offered].latency_ms, share) - percentile(each[floor].latency_ms, share)
+            percentile(each[offered].times.latency_ms, share) - percentile(each[floor].times.latency_ms, share)
             for each in self.rounds
         )
 
+    def state_bytes(self, offered: Offered) -> Spread:
+        """Written a purchase where purchases come one by one."""
+        return spread(each[offered].state_bytes for each in self.rounds)
+
     def text(self) -> str:
         """For people: a line for each load."""
-        heads = [*(f"{name} ms" for name in SHARES), "p99 above the broker", "sent late, p99 ms"]
-        lines = [f"  {'':26}" + "".join(f"{head:>23}" for head in heads)]
+        heads = [*(f"{name} ms" for name in SHARES), "p99 above the broker", "sent late, p99 ms", "state, bytes each"]
+        lines = [f"  {'':26}" + "".join(f"{head:>25}" for head in heads)]
         for offered in ROUND:
             cells = [self.latency_ms(offered, share).text(1) for share in SHARES.values()]
             cells.append(self.above_floor_ms(offered, 0.99).text(1) if offered.rules else "")
             cells.append(self.late_ms(offered, 0.99).text(2))
-            lines.append(f"  {offered.name:26}" + "".join(f"{cell:>23}" for cell in cells))
+            cells.append(self.state_bytes(offered).text() if offered.rules else "")
+            lines.append(f"  {offered.name:26}" + "".join(f"{cell:>25}" for cell in cells))
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
@@ -95,14 +107,15 @@ class Latency:
             }
             if offered.rules:
                 found[offered.name]["p99_above_broker"] = self.above_floor_ms(offered, 0.99).document()
+                found[offered.name]["state_bytes_per_purchase"] = self.state_bytes(offered).document(1)
         return found
 
 
 async def measure_latency(bench: Bench, load_cores: Cores, rounds: int, seconds: float) -> Latency:
     """Each load of a round takes `seconds`, and what its worker takes to start."""
-    measured: list[dict[Offered, Times]] = []
+    measured: list[dict[Offered, Run]] = []
     for _ in range(rounds):
-        each: dict[Offered, Times] = {}
+        each: dict[Offered, Run] = {}
         for offered in ROUND:
             purchases = purchases_ending_now(int(offered.rate * seconds))
             each[offered] = await _measure(bench, offered, purchases, load_cores)
@@ -110,26 +123,42 @@ async def measure_latency(bench: Bench, load_cores: Cores, rounds: int, seconds:
     return Latency(measured)
 
 
-async def _measure(bench: Bench, offered: Offered, purchases: Sequence[Record], load_cores: Cores) -> Times:
+async def _measure(bench: Bench, offered: Offered, purchases: Sequence[Record], load_cores: Cores) -> Run:
     settings = await bench.prepare(offered.rules or "account_only")
-    prefix = settings.topic_prefix
-    answers = DECISIONS if offered.rules else PURCHASES
-    load = Load(bench.servers, prefix + PURCHASES, prefix + answers, offered.rate)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "load.json").write_bytes(orjson.dumps(load._asdict()))
-        (folder / "purchases.jsonl").write_bytes(b"\n".join(purchase.value for purchase in purchases))
-        started: list[Process] = []
-        if offered.rules:
-            started.append(bench.worker(settings))
-            stack.callback(started[0].end)
-        files = [str(folder / name) for name in ("load.json", "purchases.jsonl", "result.json")]
-        generator = Process(["bench.paced", *files], {}, load_cores)
-        stack.callback(generator.end)
-        while not generator.has_succeeded():
-            await asyncio.sleep(_POLL_S)
-            for process in started:
-                process.verify()
-        times = Times(**orjson.loads((folder / "result.json").read_bytes()))
+    if offered.rules is None:
+        times = await _send(bench, settings, PURCHASES, offered.rate, purchases, load_cores, None)
+        return Run(times, 0.0)
+    worker = bench.worker(settings)
+    try:
+        times = await _send(bench, settings, DECISIONS, offered.rate, purchases, load_cores, worker)
+    finally:
+        worker.end()
+    return Run(times, await bench.state_bytes(settings) / len(purchases))
+
+
+async def _send(
+    bench: Bench,
+    settings: Settings,
+    answers: str,
+    rate: int,
+    purchases: Sequence[Record],
+    cores: Cores,
+    worker: Process | None,
+) -> Times:
+    load = Load(bench.servers, settings.topic_prefix + PURCHASES, settings.topic_prefix + answers, rate)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [folder / file for file in ("load.json", "purchases.jsonl", "result.json")]
+        files[0].write_bytes(orjson.dumps(load._asdict()))
+        files[1].write_bytes(b"\n".join(purchase.value for purchase in purchases))
+        generator = Process(["bench.paced", *map(str, files)], {}, cores)
+        try:
+            while not generator.has_succeeded():
+                await asyncio.sleep(_POLL_S)
+                if worker is not None:
+                    worker.verify()
+        finally:
+            generator.end()
+        times = Times(**orjson.loads(files[2].read_bytes()))
     skip = int(len(purchases) * WARM_UP)
     return Times(times.latency_ms[skip:], times.late_ms[skip:])

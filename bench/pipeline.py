@@ -48,7 +48,7 @@ class Size(NamedTuple):
 
 
 FULL: Final = Size(120_000, 60_000, 5, 3, 10.0, 800)
-QUICK: Final = Size(40_000, 15_000, 1, 1, 4.0, 200)
+QUICK: Final = Size(40_000, 12_000, 1, 1, 3.0, 400)
 
 
 def head(size: Size, placement: Placement, quix: Quix | None) -> dict[str, Any]:

@@ -149,6 +149,8 @@ class Bench:
                 if first is None and count:
                     first = now
                 if first is not None and count >= expected:
+                    if first[0] == count:
+                        raise SystemExit(f"{topic}: {count} records at once are too few to measure")
                     records, elapsed_s, cpu_s = (late - early for late, early in zip(now, first, strict=True))
                     return Drain(records / elapsed_s, cpu_s / records * 1e6, process.peak_rss_mb())
                 if time.monotonic() > deadline_s:

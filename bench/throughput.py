@@ -134,20 +134,17 @@ async def measure_entity_rules(bench: Bench, purchases: Sequence[Record], turns:
 
 
 async def measure_state_bytes(bench: Bench, purchases: Sequence[Record], before: int) -> float:
-    """Bytes of state a purchase, account rules: the first `before` of them fill the logs, the others count."""
+    """Bytes of state a purchase, account rules: the first `before` of them fill the logs, the others count.
+
+    Both parts are there before a worker starts, as in all drains: a run takes as many purchases as it may.
+    """
     settings = await bench.prepare("account_only")
-    topic = settings.topic_prefix + DECISIONS
-    worker = bench.worker(settings)
-    try:
-        await bench.fill(settings, purchases[:before])
-        await bench.drained(topic, worker, before)
-        already = await bench.state_bytes(settings)
-        await bench.fill(settings, purchases[before:])
-        await bench.drained(topic, worker, len(purchases))
-    finally:
-        # In good order: what state is left to write is written.
-        worker.end()
-    return (await bench.state_bytes(settings) - already) / (len(purchases) - before)
+    written, topic = [0], settings.topic_prefix + DECISIONS
+    for part, total in ((purchases[:before], before), (purchases[before:], len(purchases))):
+        await bench.fill(settings, part)
+        await bench.drain(bench.worker(settings), topic, total)
+        written.append(await bench.state_bytes(settings))
+    return (written[2] - written[1]) / (len(purchases) - before)
 
 
 async def _turn(bench: Bench, contenders: Sequence[Contender], turn: int, expected: int) -> dict[str, Drain]:
