@@ -91,7 +91,7 @@ async def measure(servers: str, size: Size, placement: Placement, quix: Quix | N
 
 def _state_text(account: Throughput, entities: Throughput, in_log: float) -> str:
     return (
-        f"  account rules {account.state_text()}, twelve rules {entities.state_text()}\n"
+        f"  account rules {account.state_bytes:.0f}, twelve rules {entities.state_bytes:.0f}\n"
         f"  account rules with {LOG_PURCHASES} purchases in the log: {in_log:.0f}"
     )
 

@@ -37,10 +37,10 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Throughput:
-    """The turns of one ruleset: what each contender measured, by its name, and what the state took."""
+    """The turns of one ruleset: what each contender measured, by its name, and bytes of state a purchase in the last."""
 
     turns: list[dict[str, Drain]]
-    state_bytes: list[float]
+    state_bytes: float
 
     def purchases_per_s(self, name: str) -> Spread:
         """Of one contender."""
@@ -75,10 +75,6 @@ class Throughput:
     def _ratios(self, name: str) -> str:
         return f"{self.rate_ratio(WORKER, name).text(2):>22}{self.cpu_ratio(WORKER, name).text(2):>22}"
 
-    def state_text(self) -> str:
-        """For people: bytes of state a purchase."""
-        return spread(self.state_bytes).text()
-
     def document(self) -> dict[str, Any]:
         """For JSON."""
         each: dict[str, Any] = {}
@@ -91,12 +87,12 @@ class Throughput:
             if name != WORKER:
                 each[name]["worker_to_it_rate"] = self.rate_ratio(WORKER, name).document()
                 each[name]["worker_to_it_cpu"] = self.cpu_ratio(WORKER, name).document()
-        return {"contenders": each, "state_bytes_per_purchase": spread(self.state_bytes).document(1)}
+        return {"contenders": each, "state_bytes_per_purchase": round(self.state_bytes, 1)}
 
 
 async def measure_account_rules(bench: Bench, purchases: Sequence[Record], turns: int, quix: Quix | None) -> Throughput:
     """The four account rules: a worker, the bare loops and, where it is installed, Quix Streams."""
-    measured, state_bytes = list[dict[str, Drain]](), list[float]()
+    measured, state_bytes = list[dict[str, Drain]](), 0.0
     for turn in range(turns):
         settings = await bench.prepare("account_only", ["same-step", "least", "quix"])
         await bench.fill(settings, purchases)
@@ -109,13 +105,14 @@ async def measure_account_rules(bench: Bench, purchases: Sequence[Record], turns
             if quix is not None:
                 contenders.insert(2, _quix(bench, settings, quix, folder))
             measured.append(await _turn(bench, contenders, turn, len(purchases)))
-        state_bytes.append(await bench.state_bytes(settings) / len(purchases))
+        if turn == turns - 1:
+            state_bytes = await bench.state_bytes(settings) / len(purchases)
     return Throughput(measured, state_bytes)
 
 
 async def measure_entity_rules(bench: Bench, purchases: Sequence[Record], turns: int) -> Throughput:
     """Twelve rules and sixty: a worker of each, the bare loops of the twelve, and the one of the account rules."""
-    measured, state_bytes = list[dict[str, Drain]](), list[float]()
+    measured, state_bytes = list[dict[str, Drain]](), 0.0
     for turn in range(turns):
         settings = await bench.prepare("twelve_rules", ["account-loop", "same-step", "least"])
         of_sixty = await bench.prepare("sixty_rules")
@@ -129,7 +126,8 @@ async def measure_entity_rules(bench: Bench, purchases: Sequence[Record], turns:
             _worker(bench, of_sixty, WORKER_OF_SIXTY),
         ]
         measured.append(await _turn(bench, contenders, turn, len(purchases)))
-        state_bytes.append(await bench.state_bytes(settings) / len(purchases))
+        if turn == turns - 1:
+            state_bytes = await bench.state_bytes(settings) / len(purchases)
     return Throughput(measured, state_bytes)
 
 

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from bench.machine import pinned_to, place
+from bench.process import Process
 
 
 @pytest.mark.parametrize("cores", [4, 5, 16])
@@ -30,3 +31,12 @@ def test_pinning_ends_with_its_block() -> None:
     with pinned_to(frozenset({min(before)})):
         assert os.sched_getaffinity(0) == {min(before)}
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_process_that_is_given_cores_is_on_these_alone() -> None:
+    core = min(os.sched_getaffinity(0))
+    process = Process(["http.server", "0", "--bind", "127.0.0.1"], {}, [core])
+    try:
+        assert os.sched_getaffinity(process.pid) == {core}
+    finally:
+        process.end()
