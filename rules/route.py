@@ -6,9 +6,9 @@ It is one header, the last of the record's; the headers before it are the sender
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from msgspec import MsgspecError
+from msgspec import Meta, MsgspecError
 from msgspec.json import Decoder, Encoder
 
 from rules.fold import Headers, SourceRecord
@@ -33,17 +33,21 @@ class InvalidRouteError(ValueError):
     """A record on an internal topic that Stopbank did not send there."""
 
 
+# A whole number that state records and headers have room for.
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class Origin(NamedTuple):
     """Where a record came in, and the broker's timestamp there."""
 
     topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
+    partition: _Int64
+    offset: _Int64
+    timestamp_ms: _Int64
 
 
 # An entity's fields, comma-separated, and what its station measured: (value, clears) for each feature.
-Stamp = tuple[str, Sequence[tuple[int | None, Clears]]]
+Stamp = tuple[str, Sequence[tuple[_Int64 | None, Sequence[_Int64 | None]]]]
 
 
 def stamp_of(entity: str, values: Sequence[int | None], clears: Sequence[Clears]) -> Stamp:
