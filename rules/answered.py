@@ -11,6 +11,7 @@ import orjson
 
 from models.decision import Action, Decision, decode_decision
 from models.reconciliation import Reconciliation
+from rules.account import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
 from rules.entity import transaction_hash
@@ -56,13 +57,16 @@ class Answers(BlockLog):
     """
 
     def __init__(
-        self, now_ms: Callable[[], int], notice: Callable[[Reconciliation | None], None] | None = None
+        self,
+        accounts: Accounts,
+        now_ms: Callable[[], int],
+        notice: Callable[[Reconciliation | None], None] | None = None,
     ) -> None:
         """`now_ms` tells the latest event time seen; `notice` hears of what is reconciled, and None for what is not.
 
         The latter when an answer is forgotten that still waits.
         """
-        super().__init__(_KEY, KEEP_PER_ACCOUNT)
+        super().__init__(_KEY, accounts, "answered", KEEP_PER_ACCOUNT)
         self._now_ms = now_ms
         self._notice = notice
         # By sequence. The state has a record for each.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final
+
+from rules.account import Account, Accounts
 
 # How long an entry is kept, in event time, and how many for a partition.
 KEEP_MS: Final = 86_400_000
@@ -23,10 +25,6 @@ _TRANSACTION: Final = slice(12, 20)
 _ACCOUNT_LENGTH: Final = struct.Struct("<H")
 _ACCOUNT_LENGTH_AT: Final = 20
 
-_Named = TypeVar("_Named", str, bytes)
-# Sequences by what they belong to: most have one, and a list of one would cost three times as much.
-_Index = dict[_Named, int | list[int]]
-
 
 class BlockLog:
     """Entries of one fold, oldest out first; each is the content that is kept of a transaction of an account.
@@ -36,15 +34,19 @@ class BlockLog:
     entries does. Entries are kept in memory as the bytes that they are in their block.
     """
 
-    def __init__(self, key: bytes, keep_per_account: int) -> None:
-        """`key` is the byte that the keys of the state records begin with."""
+    def __init__(self, key: bytes, accounts: Accounts, slot: str, keep_per_account: int) -> None:
+        """`key` is the byte that the keys of the state records begin with.
+
+        In the slot of its account lie the sequences of an account's latest entries, some of which may be gone.
+        """
         self._key = key
-        self._keep_per_account = keep_per_account
+        self._accounts = accounts
+        self._slot = slot
+        self._keep_bytes = keep_per_account * _SEQUENCE.size
         # By sequence, which counts all entries ever kept.
         self._kept: dict[int, bytes] = {}
-        self._by_account: _Index[str] = {}
         # A transaction is one account's, but nothing keeps two accounts from sending the same id.
-        self._by_transaction: _Index[bytes] = {}
+        self._by_transaction: dict[bytes, int | list[int]] = {}
         self._next = 0
         # The oldest that is kept, and its event time.
         self._oldest = 0
@@ -55,12 +57,12 @@ class BlockLog:
 
     def enter(self, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int) -> int:
         """Keep an entry, let go of the oldest, and return its sequence; `now_ms` is the latest event time seen."""
-        account = account_id.encode()
-        entry = _pack(len(content), event_time_ms, transaction, len(account)) + account + content
+        named = account_id.encode()
+        entry = _pack(len(content), event_time_ms, transaction, len(named)) + named + content
         sequence = self._next
         self._next = sequence + 1
         self._unwritten.append(entry)
-        self._add(sequence, account_id, transaction, entry)
+        self._add(sequence, self._accounts.get(account_id), transaction, entry)
         if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
             self.let_go(now_ms)
         return sequence
@@ -82,24 +84,28 @@ class BlockLog:
         while (len(kept) > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and len(kept) > 1:
             self._forget(self._oldest)
 
-    def _add(self, sequence: int, account_id: str, transaction: bytes, entry: bytes) -> None:
+    def _add(self, sequence: int, account: Account, transaction: bytes, entry: bytes) -> None:
         kept = self._kept
         kept[sequence] = entry
         if len(kept) == 1:
             self._oldest, self._oldest_ms = sequence, time_of(entry)
-        # Where a name has none yet, what comes back is this very sequence.
+        # Where a transaction has no other, what comes back is this very sequence.
         if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
-            _link(self._by_transaction, transaction, others, sequence)
-        if (others := self._by_account.setdefault(account_id, sequence)) is not sequence:
-            of_account = _link(self._by_account, account_id, others, sequence)
-            if len(of_account) > self._keep_per_account:
-                self._forget(of_account[0])
+            self._by_transaction[transaction] = [*([others] if isinstance(others, int) else others), sequence]
+        of_account: bytes = getattr(account, self._slot) + _SEQUENCE.pack(sequence)
+        if len(of_account) > self._keep_bytes:
+            (first,), of_account = _SEQUENCE.unpack_from(of_account), of_account[_SEQUENCE.size :]
+            if first in kept:
+                self._forget(first)
+        setattr(account, self._slot, of_account)
 
     def _forget(self, sequence: int) -> None:
         kept = self._kept
-        gone = kept.pop(sequence)
-        _unlink(self._by_account, account_of(gone), sequence)
-        _unlink(self._by_transaction, gone[_TRANSACTION], sequence)
+        transaction = kept.pop(sequence)[_TRANSACTION]
+        others = self._by_transaction.pop(transaction)
+        if not isinstance(others, int):
+            others.remove(sequence)
+            self._by_transaction[transaction] = others if len(others) > 1 else others[0]
         if sequence == self._oldest and kept:
             while sequence not in kept:
                 sequence += 1
@@ -135,7 +141,7 @@ class BlockLog:
             content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
             entry = raw[position : position + _ENTRY.size + account_length + content_length]
             if sequence >= oldest:
-                self._add(sequence, account_of(entry), transaction, entry)
+                self._add(sequence, self._accounts.get(account_of(entry)), transaction, entry)
             sequence += 1
             position += len(entry)
         self._next = sequence
@@ -164,22 +170,3 @@ def account_of(entry: bytes) -> str:
 def content_at(entry: bytes) -> int:
     """Where an entry's content begins; it goes to the end."""
     return _ENTRY.size + _ACCOUNT_LENGTH.unpack_from(entry, _ACCOUNT_LENGTH_AT)[0]
-
-
-def _link(index: _Index[_Named], name: _Named, others: int | list[int], sequence: int) -> list[int]:
-    """Enter a sequence beside the others of its name; returns all of the name's."""
-    if isinstance(others, int):
-        others = index[name] = [others]
-    others.append(sequence)
-    return others
-
-
-def _unlink(index: _Index[_Named], name: _Named, sequence: int) -> None:
-    """Take a sequence out from under its name."""
-    sequences = index[name]
-    if isinstance(sequences, int):
-        del index[name]
-        return
-    sequences.remove(sequence)
-    if len(sequences) == 1:
-        index[name] = sequences[0]

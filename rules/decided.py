@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from models.decision import Action, Decision, encode_decision
+from rules.account import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.body import BODY_BYTES
 
@@ -44,8 +45,8 @@ class Decided(BlockLog):
     decisions by one ruleset is kept, and their text is made of it again when it is asked for.
     """
 
-    def __init__(self) -> None:
-        super().__init__(_KEY, KEEP_PER_ACCOUNT)
+    def __init__(self, accounts: Accounts) -> None:
+        super().__init__(_KEY, accounts, "decided", KEEP_PER_ACCOUNT)
         # By the digest that entries have of them. They are as few as the rulesets that were ever in force here.
         self._shapes: dict[bytes, _Shape] = {}
         # The beginning, behind the body, of plain approvals that are not written yet.
@@ -60,7 +61,7 @@ class Decided(BlockLog):
             transaction_id, account_id, action, reasons, shadow, anomaly, causes, features,
             ruleset, version, amount, currency, event_time_ms, late, degraded,
         ) = decision  # fmt: skip
-        if action is not _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
+        if action != _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
             content = ACTION_CODES[Action(action)] + text
         else:
             shape = (ruleset, version, *features)

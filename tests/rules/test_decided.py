@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.decision import Action, Decision, encode_decision
 from rules import block_log, decided
+from rules.account import Accounts
 from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES
 from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision
@@ -49,7 +50,7 @@ class Kept:
     """Decisions with the state that their changes leave behind."""
 
     def __init__(self) -> None:
-        self.decided = Decided()
+        self.decided = Decided(Accounts())
         self.state: dict[bytes, bytes] = {}
 
     def keep(self, decision: Decision, now_ms: int = START_MS) -> None:
@@ -70,7 +71,7 @@ class Kept:
                 self.state[key] = value
 
     def read_back(self) -> None:
-        self.decided = Decided()
+        self.decided = Decided(Accounts())
         self.decided.restore(self.state)
 
 
