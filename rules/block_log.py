@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from rules.account import Account, Accounts
-
 # How long an entry is kept, in event time, and how many for a partition.
 KEEP_MS: Final = 86_400_000
 KEEP_IN_ALL: Final = 250_000
@@ -19,6 +17,7 @@ _BLOCK: Final = struct.Struct(">QI")
 # An entry: how long its content is, event time, transaction, how long its account is. Account and content follow.
 _ENTRY: Final = struct.Struct("<Iq8sH")
 _pack = _ENTRY.pack
+_pack_sequence = _SEQUENCE.pack
 _TIME: Final = struct.Struct("<q")
 _TIME_AT: Final = 4
 _TRANSACTION: Final = slice(12, 20)
@@ -34,14 +33,9 @@ class BlockLog:
     entries does. Entries are kept in memory as the bytes that they are in their block.
     """
 
-    def __init__(self, key: bytes, accounts: Accounts, slot: str, keep_per_account: int) -> None:
-        """`key` is the byte that the keys of the state records begin with.
-
-        In the slot of its account lie the sequences of an account's latest entries, some of which may be gone.
-        """
+    def __init__(self, key: bytes, keep_per_account: int) -> None:
+        """`key` is the byte that the keys of the state records begin with."""
         self._key = key
-        self._accounts = accounts
-        self._slot = slot
         self._keep_bytes = keep_per_account * _SEQUENCE.size
         # By sequence, which counts all entries ever kept.
         self._kept: dict[int, bytes] = {}
@@ -55,17 +49,21 @@ class BlockLog:
         self._blocks: deque[int] = deque()
         self._unwritten: list[bytes] = []
 
-    def enter(self, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int) -> int:
-        """Keep an entry, let go of the oldest, and return its sequence; `now_ms` is the latest event time seen."""
+    def enter(
+        self, latest: bytes, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int
+    ) -> bytes:
+        """Keep an entry, and let go of the oldest; `now_ms` is the latest event time seen.
+
+        `latest` are the sequences of the account's latest entries, some of which may be gone. Returns what they
+        are now.
+        """
         named = account_id.encode()
         entry = _pack(len(content), event_time_ms, transaction, len(named)) + named + content
-        sequence = self._next
-        self._next = sequence + 1
         self._unwritten.append(entry)
-        self._add(sequence, self._accounts.get(account_id), transaction, entry)
+        latest = self._add(latest, transaction, entry)
         if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
             self.let_go(now_ms)
-        return sequence
+        return latest
 
     def of_transaction(self, transaction: bytes) -> list[tuple[int, bytes]]:
         """What is kept of a transaction, of any account, oldest first: each entry with its sequence."""
@@ -84,20 +82,21 @@ class BlockLog:
         while (len(kept) > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and len(kept) > 1:
             self._forget(self._oldest)
 
-    def _add(self, sequence: int, account: Account, transaction: bytes, entry: bytes) -> None:
-        kept = self._kept
+    def _add(self, latest: bytes, transaction: bytes, entry: bytes) -> bytes:
+        sequence, kept = self._next, self._kept
+        self._next = sequence + 1
         kept[sequence] = entry
         if len(kept) == 1:
             self._oldest, self._oldest_ms = sequence, time_of(entry)
         # Where a transaction has no other, what comes back is this very sequence.
         if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
             self._by_transaction[transaction] = [*([others] if isinstance(others, int) else others), sequence]
-        of_account: bytes = getattr(account, self._slot) + _SEQUENCE.pack(sequence)
-        if len(of_account) > self._keep_bytes:
-            (first,), of_account = _SEQUENCE.unpack_from(of_account), of_account[_SEQUENCE.size :]
+        latest += _pack_sequence(sequence)
+        if len(latest) > self._keep_bytes:
+            (first,), latest = _SEQUENCE.unpack_from(latest), latest[_SEQUENCE.size :]
             if first in kept:
                 self._forget(first)
-        setattr(account, self._slot, of_account)
+        return latest
 
     def _forget(self, sequence: int) -> None:
         kept = self._kept
@@ -131,20 +130,25 @@ class BlockLog:
         oldest, _ = _BLOCK.unpack_from(blocks[max(blocks)])
         for begin in sorted(blocks):
             self._blocks.append(begin)
-            self._restore_block(begin, blocks[begin], oldest)
+            self._next = begin
+            self._restore_block(blocks[begin], oldest)
 
-    def _restore_block(self, sequence: int, raw: bytes, oldest: int) -> None:
+    def _restore_block(self, raw: bytes, oldest: int) -> None:
         _, common_length = _BLOCK.unpack_from(raw)
         position = _BLOCK.size + common_length
         self._take_in_common(raw[_BLOCK.size : position])
         while position < len(raw):
             content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
             entry = raw[position : position + _ENTRY.size + account_length + content_length]
-            if sequence >= oldest:
-                self._add(sequence, self._accounts.get(account_of(entry)), transaction, entry)
-            sequence += 1
+            if self._next >= oldest:
+                self._restore_entry(account_of(entry), transaction, entry)
+            else:
+                self._next += 1
             position += len(entry)
-        self._next = sequence
+
+    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
+        """Give the entry to `_add`, with its account's latest sequences."""
+        raise NotImplementedError
 
     def _in_common(self) -> bytes:
         """What the entries that are not written yet have in common, to be written once for all; asked for once."""

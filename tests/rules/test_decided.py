@@ -20,7 +20,7 @@ from tests.models.test_decision import DECISIONS, REASON
 BODY = bytes(range(BODY_BYTES))
 START_MS = 1_772_431_200_000
 FEATURES = {"count(account_id, 1h)": 3, "since(account_id)": None}
-SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v2", ("a",))])
+SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v3", ())])
 IDENTIFIERS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=128) | st.sampled_from(['"', "\\u0041", "ä,é"])
 
 
