@@ -13,12 +13,16 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import orjson
+
 from rules.reservation_rows import BEGUN, BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, REST, ROW, TRANSACTION_BYTES
 
 _BLOCK: Final = b"B"
 _RECORD: Final = b"R"
 _NUMBER: Final = struct.Struct(">Q")
-_LENGTHS: Final = struct.Struct("<HH")
+# A block: how many rows it has. They follow as they began, and behind them JSON: whose they are, and the tails of
+# those that have one, by their number.
+_COUNT: Final = struct.Struct("<I")
 _BEHIND_TRANSACTION: Final = slice(TRANSACTION_BYTES, None)
 
 
@@ -39,9 +43,10 @@ class ReservationRecords:
         From then on they have one.
         """
         self._part = part
-        # What begins now: what goes into the next block, whose it is, and what its rows end with.
+        # What begins now goes into the next block: rows as they begin, whose they are, tails of those that have one.
         self._begun: list[bytes] = []
         self._begun_of: list[str] = []
+        self._begun_tails: list[tuple[int, str]] = []
         self._next_block = 0
         self._rest = REST.pack(0, 0, 0)
         self._written: dict[bytes, bytes | None] = {}
@@ -67,8 +72,9 @@ class ReservationRecords:
                 BLOCK.pack_into(changed, BLOCK_AT, block)
                 self._written[key] = bytes(changed[_BEHIND_TRANSACTION]) + tail
                 return bytes(changed)
-        account = account_id.encode()
-        self._begun.append(_LENGTHS.pack(len(account), len(tail)) + begun + account + tail)
+        if tail:
+            self._begun_tails.append((len(self._begun), tail.decode()))
+        self._begun.append(begun)
         self._begun_of.append(account_id)
         return row
 
@@ -116,13 +122,16 @@ class ReservationRecords:
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
         if self._begun:
-            block, begun, accounts = self._next_block, self._begun, self._begun_of
-            self._begun, self._begun_of = [], []
+            block, begun, accounts, tails = self._next_block, self._begun, self._begun_of, self._begun_tails
+            self._begun, self._begun_of, self._begun_tails = [], [], []
             self._number_from(block + 1)
             self._left[block] = self._left.get(block, 0) + len(begun)
             self._accounts[block] = accounts
             self._close(block - 1)
-            yield _BLOCK + _NUMBER.pack(block), b"".join(begun)
+            yield (
+                _BLOCK + _NUMBER.pack(block),
+                b"".join((_COUNT.pack(len(begun)), *begun, orjson.dumps((accounts, tails)))),
+            )
         written, self._written = self._written, {}
         yield from written.items()
 
@@ -135,15 +144,12 @@ class ReservationRecords:
             if key[:1] == _BLOCK:
                 (block,) = _NUMBER.unpack(key[1:])
                 self._number_from(max(self._next_block, block + 1))
-                accounts, left = list[str](), 0
-                for kept in _unpacked(raw, REST.pack(0, 0, block)):
-                    account_id = own(kept.account_id)
-                    accounts.append(account_id)
-                    # A record of its own, or a note that it is gone, counts before this.
-                    if _key(account_id, kept.row[:TRANSACTION_BYTES]) not in records:
-                        left += 1
-                        yield kept
-                self._left[block], self._accounts[block] = left, accounts
+                begun = _unpacked(raw, REST.pack(0, 0, block))
+                # A record of its own, or a note that it is gone, counts before what the block says.
+                left = [kept for kept in begun if _key(kept.account_id, kept.row[:TRANSACTION_BYTES]) not in records]
+                self._left[block] = len(left)
+                self._accounts[block] = [own(kept.account_id) for kept in begun]
+                yield from left
             elif key[:1] == _RECORD:
                 if len(raw) == BLOCK.size:
                     (block,) = BLOCK.unpack(raw)
@@ -166,12 +172,13 @@ def _key(account_id: str, transaction: bytes) -> bytes:
     return _RECORD + transaction + account_id.encode()
 
 
-def _unpacked(raw: bytes, rest: bytes) -> Iterator[Kept]:
-    offset = 0
-    while offset < len(raw):
-        account_length, tail_length = _LENGTHS.unpack_from(raw, offset)
-        begin = offset + _LENGTHS.size
-        middle = begin + BEGUN.size
-        end = middle + account_length
-        offset = end + tail_length
-        yield Kept(raw[middle:end].decode(), raw[begin:middle] + rest, raw[end:offset])
+def _unpacked(raw: bytes, rest: bytes) -> list[Kept]:
+    (count,) = _COUNT.unpack_from(raw)
+    end = _COUNT.size + count * BEGUN.size
+    accounts, with_tail = orjson.loads(raw[end:])
+    tails: dict[int, str] = dict(with_tail)
+    starts = range(_COUNT.size, end, BEGUN.size)
+    return [
+        Kept(account_id, raw[start : start + BEGUN.size] + rest, tails[number].encode() if number in tails else b"")
+        for number, (account_id, start) in enumerate(zip(accounts, starts, strict=True))
+    ]

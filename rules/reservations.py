@@ -94,7 +94,7 @@ class Reservations:
         """
         purchase, amount_minor, transaction, _ = subject
         rows = account.rows
-        if rows and offset_of(rows, transaction) >= 0:
+        if transaction in rows and offset_of(rows, transaction) >= 0:
             return False
         mark, due_ms, tail = _DECLINED if declined else _BEGUN, purchase.event_time + KEEP_MS, b""
         if plan.expire_after_ms is not None and not declined:
