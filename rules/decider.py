@@ -216,7 +216,7 @@ class Decider:
         if plan.stations:
             stamped = dict(stamps)
             for entity in plan.stations:
-                stamp = stamped.get(",".join(entity.entity))
+                stamp = stamped.get(entity.name)
                 values += [value for value, _ in stamp] if stamp else [None] * len(entity.features)
         return values
 
@@ -282,7 +282,7 @@ class LazyClears(Sequence[Clears]):
             number -= len(entity.features)
         for entity in plan.stations:
             if number < len(entity.features):
-                stamp = self._stamps.get(",".join(entity.entity))
+                stamp = self._stamps.get(entity.name)
                 return stamp[number][1] if stamp else ()
             number -= len(entity.features)
         raise IndexError(slot)

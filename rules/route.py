@@ -51,9 +51,9 @@ class Origin(NamedTuple):
 Stamp = tuple[str, Sequence[tuple[int | None, Clears]]]
 
 
-def stamp_of(entity: tuple[str, ...], values: Sequence[int | None], clears: Sequence[Clears]) -> Stamp:
-    """What a station measured, as it rides in the route."""
-    return ",".join(entity), list(zip(values, clears, strict=True))
+def stamp_of(entity: str, values: Sequence[int | None], clears: Sequence[Clears]) -> Stamp:
+    """What a station measured, as it rides in the route, under the entity's name."""
+    return entity, list(zip(values, clears, strict=True))
 
 
 class Route(NamedTuple):

@@ -39,7 +39,7 @@ def sight(
     subject = Subject(purchase, amount_minor, transaction, known)
     clock = period_clock(ruleset.time_zone)
     values = values_of(plan)(logs, subject, clock)
-    stamp = stamp_of(plan.entity, values, clears_of_all(plan, values, logs, subject, clock))
+    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, logs, subject, clock))
     if not known:
         logbook.enter(ruleset, plan, stop, subject)
     watermark.advance(purchase.event_time)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Final, NamedTuple
+
+from rules.merged_rows import MergedRows, staying
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
 _SLACK = 8
-# The share of everything newer that a merged row may stand for, at first; doubled while that frees too little.
-_FIRST_SHARE = 1 / 512
 _HASH_BYTES = 8
 # Logs without columns share this: most have none, and an empty dict of its own is larger than their rows.
 _NO_COLUMNS: Final[dict[str, array[int]]] = {}
@@ -37,21 +37,6 @@ class Row(NamedTuple):
     high_minor: int
     transaction: bytes
     values: tuple[int, ...]
-
-
-class MergedRows:
-    """What rows that stand for several purchases need beside their sums: for each row of a log, merged or not.
-
-    `counts` are running totals of purchases, before each row and behind the last; `lows` and `highs` the smallest and
-    the largest amounts.
-    """
-
-    __slots__ = ("counts", "highs", "lows")
-
-    def __init__(self, counts: list[int], lows: list[int], highs: list[int]) -> None:
-        self.counts = counts
-        self.lows = lows
-        self.highs = highs
 
 
 class WindowLog:
@@ -76,10 +61,6 @@ class WindowLog:
     def __len__(self) -> int:
         return len(self.times)
 
-    def has(self, transaction: bytes) -> bool:
-        """Whether a row, not merged yet, is this transaction's."""
-        return self.index_of(transaction) >= 0
-
     def add_column(self, field: str) -> None:
         """Begin to keep a field for distinct counts; purchases before that count as lacking it."""
         self.columns = {**self.columns, field: array("q", bytes(_HASH_BYTES * len(self.times)))}
@@ -91,8 +72,6 @@ class WindowLog:
         if not index:
             self.first_seen_ms = time_ms
         elif times[-1] >= time_ms:
-            if self.first_seen_ms is None or time_ms < self.first_seen_ms:
-                self.first_seen_ms = time_ms
             index = self._index_for(time_ms, transaction)
             if index < len(times):
                 row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
@@ -110,13 +89,14 @@ class WindowLog:
             for column, value in zip(self.columns.values(), values, strict=True):
                 column.append(value)
         if self.merged is not None:
-            self.merged.counts.append(self.merged.counts[-1] + 1)
-            self.merged.lows.append(amount_minor)
-            self.merged.highs.append(amount_minor)
+            self.merged.append(1, amount_minor, amount_minor)
         return index
 
     def _index_for(self, time_ms: int, transaction: bytes) -> int:
+        """Where a purchase belongs that is not newer than all others."""
         times = self.times
+        if self.first_seen_ms is None or time_ms < self.first_seen_ms:
+            self.first_seen_ms = time_ms
         index = bisect_right(times, time_ms)
         while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
             index -= 1
@@ -124,18 +104,15 @@ class WindowLog:
 
     def insert_row(self, index: int, row: Row, values: Sequence[int]) -> None:
         """Put a row at an index that keeps the order."""
-        if row.purchases > 1:
-            self._begin_merging()
+        at_front = is_at_front(index, len(self.times) + 1)
         self.times.insert(index, row.time_ms)
         self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = row.transaction
         for column, value in zip(self.columns.values(), values, strict=True):
             column.insert(index, value)
-        sums, added = self.sums, row.sum_minor
-        self._set_sums([*sums[: index + 1], *[total + added for total in sums[index:]]])
+        self._set_sums(_totals_with(self.sums, index, row.sum_minor, at_front=at_front))
         merged = self.merged
         if merged is not None:
-            counts, added = merged.counts, row.purchases
-            counts[index + 1 :] = [total + added for total in counts[index:]]
+            merged.counts = _totals_with(merged.counts, index, row.purchases, at_front=at_front)
             merged.lows.insert(index, row.low_minor)
             merged.highs.insert(index, row.high_minor)
 
@@ -145,15 +122,16 @@ class WindowLog:
         except OverflowError:
             self.sums = sums
 
-    def _begin_merging(self) -> MergedRows:
+    def begin_merging(self) -> MergedRows:
         """From now on rows may stand for several purchases."""
         merged = self.merged
         if merged is None:
-            amounts = self._amounts(0, len(self.times))
+            amounts = self.amounts(0, len(self.times))
             merged = self.merged = MergedRows(list(range(len(self.times) + 1)), amounts, list(amounts))
         return merged
 
-    def _amounts(self, first: int, end: int) -> list[int]:
+    def amounts(self, first: int, end: int) -> list[int]:
+        """The sum of each of the rows [first, end)."""
         return [after - before for before, after in pairwise(self.sums[first : end + 1])]
 
     @property
@@ -163,11 +141,11 @@ class WindowLog:
 
     def lows(self, first: int, end: int) -> list[int]:
         """The smallest amount of each of the rows [first, end)."""
-        return self._amounts(first, end) if self.merged is None else self.merged.lows[first:end]
+        return self.amounts(first, end) if self.merged is None else self.merged.lows[first:end]
 
     def highs(self, first: int, end: int) -> list[int]:
         """The largest amount of each of the rows [first, end)."""
-        return self._amounts(first, end) if self.merged is None else self.merged.highs[first:end]
+        return self.amounts(first, end) if self.merged is None else self.merged.highs[first:end]
 
     def span(self, after_ms: int, until_ms: int) -> tuple[int, int]:
         """Indices (first, end) of the rows with after < time <= until."""
@@ -190,7 +168,7 @@ class WindowLog:
             amount_minor if merged is None else merged.lows[index],
             amount_minor if merged is None else merged.highs[index],
             self.transaction(index),
-            tuple(column[index] for column in self.columns.values()),
+            tuple([column[index] for column in self.columns.values()]),
         )
 
     def rows(self) -> Iterator[Row]:
@@ -212,52 +190,49 @@ class WindowLog:
 
     def remove(self, index: int) -> None:
         """Take a row out. Where it was the first that was ever seen, the next is from now on."""
-        times, sums, time_ms = self.times, self.sums, self.times[index]
-        taken = sums[index + 1] - sums[index]
+        times, time_ms = self.times, self.times[index]
+        at_front = is_at_front(index, len(times))
         del times[index]
         del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
         for column in self.columns.values():
             del column[index]
-        self._set_sums([*sums[: index + 1], *[total - taken for total in sums[index + 2 :]]])
+        self._set_sums(_totals_without(self.sums, index, at_front=at_front))
         merged = self.merged
         if merged is not None:
-            counts = merged.counts
-            taken = counts[index + 1] - counts[index]
-            counts[index + 1 :] = [total - taken for total in counts[index + 2 :]]
+            merged.counts = _totals_without(merged.counts, index, at_front=at_front)
             del merged.lows[index], merged.highs[index]
         if index == 0 and time_ms == self.first_seen_ms:
             self.first_seen_ms = times[0] if times else None
 
-    def merge(self, max_rows: int) -> list[int]:
-        """Merge old neighbours where the log is over its cap; returns for each new row the index of its newest.
+    def merge(self, max_rows: int) -> Sequence[int]:
+        """Merge old neighbours where the log is over its cap; returns the rows that went into the next one.
 
         A pair merges if it stands for at most a share of the purchases that are newer than it. The share
         starts small and doubles until enough rows are free, so old rows grow like those of an exponential
         histogram (Datar, Gionis, Indyk, Motwani 2002) and the newest stay single.
         """
-        kept = list(range(len(self)))
-        if len(kept) <= max_rows:
-            return kept
-        target, share = max_rows - max_rows // _SLACK, _FIRST_SHARE
-        counts = self._begin_merging().counts
-        while len(kept) > target:
-            kept = _merged(counts, kept, share, target)
-            share *= 2
-        self._keep(kept)
-        return kept
-
-    def _keep(self, kept: list[int]) -> None:
-        starts = [0, *(index + 1 for index in kept[:-1])]
-        spans = list(zip(starts, kept, strict=True))
-        merged = self._begin_merging()
-        merged.lows = [min(merged.lows[first : last + 1]) for first, last in spans]
-        merged.highs = [max(merged.highs[first : last + 1]) for first, last in spans]
-        for field, column in self.columns.items():
-            self.columns[field] = array("q", [_newest_known(column, first, last) for first, last in spans])
-        self.times = array("q", [self.times[index] for index in kept])
-        self.transactions = bytearray().join([self.transaction(index) for index in kept])
-        merged.counts = [merged.counts[0], *[merged.counts[index + 1] for index in kept]]
-        self._set_sums([self.sums[0], *[self.sums[index + 1] for index in kept]])
+        rows = len(self.times)
+        if rows <= max_rows:
+            return ()
+        stays = staying(self.counts, max_rows - max_rows // _SLACK)
+        merged = self.begin_merging()
+        gone = [index for index in range(rows) if not stays[index]]
+        # Each of them into the one behind it: oldest first, so that what that took in goes on with it.
+        for index in gone:
+            for column in self.columns.values():
+                column[index + 1] = column[index + 1] or column[index]
+            merged.lows[index + 1] = min(merged.lows[index : index + 2])
+            merged.highs[index + 1] = max(merged.highs[index : index + 2])
+        self.times = array("q", compress(self.times, stays))
+        self.transactions = bytearray().join(
+            [self.transactions[at * _HASH_BYTES : (at + 1) * _HASH_BYTES] for at in compress(range(rows), stays)]
+        )
+        self.columns = {field: array("q", compress(column, stays)) for field, column in self.columns.items()}
+        merged.lows, merged.highs = list(compress(merged.lows, stays)), list(compress(merged.highs, stays))
+        # What is behind a row that stays is behind it still.
+        merged.counts = [merged.counts[0], *compress(merged.counts[1:], stays)]
+        self._set_sums([self.sums[0], *compress(self.sums[1:], stays)])
+        return gone
 
     def transaction(self, index: int) -> bytes:
         """The hash of a row's transaction; of a merged row, its newest's."""
@@ -271,25 +246,21 @@ class WindowLog:
         return position // _HASH_BYTES if position >= 0 else -1
 
 
-def _merged(counts: Sequence[int], kept: list[int], share: float, target: int) -> list[int]:
-    """One pass from the oldest: the indices of rows that stay, each taking in those before it."""
-    total = counts[-1]
-    merged: list[int] = []
-    begin, spare = counts[0], len(kept) - target
-    for position, index in enumerate(kept):
-        after = kept[position + 1] if position + 1 < len(kept) else None
-        if spare > 0 and after is not None:
-            size = counts[after + 1] - begin
-            if size <= share * (total - counts[after + 1]):
-                spare -= 1
-                continue
-        merged.append(index)
-        begin = counts[index + 1]
-    return merged
+def is_at_front(index: int, rows: int) -> bool:
+    """Whether what lies before a row gives way where it is put in or taken out, and not what lies behind."""
+    return 2 * index < rows - 1
 
 
-def _newest_known(column: array[int], first: int, last: int) -> int:
-    for index in range(last, first - 1, -1):
-        if column[index]:
-            return column[index]
-    return 0
+def _totals_with(totals: Sequence[int], index: int, added: int, *, at_front: bool) -> list[int]:
+    """Running totals with one more number at an index."""
+    if at_front:
+        return [*[total - added for total in totals[: index + 1]], *totals[index:]]
+    return [*totals[: index + 1], *[total + added for total in totals[index:]]]
+
+
+def _totals_without(totals: Sequence[int], index: int, *, at_front: bool) -> list[int]:
+    """Running totals without the number at an index."""
+    taken = totals[index + 1] - totals[index]
+    if at_front:
+        return [*[total + taken for total in totals[:index]], *totals[index + 1 :]]
+    return [*totals[: index + 1], *[total - taken for total in totals[index + 2 :]]]
