@@ -11,6 +11,7 @@ import orjson
 
 from models.decision import Action, Decision, decode_decision
 from models.reconciliation import Reconciliation
+from rules.account import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
 from rules.entity import transaction_hash
@@ -56,13 +57,17 @@ class Answers(BlockLog):
     """
 
     def __init__(
-        self, now_ms: Callable[[], int], notice: Callable[[Reconciliation | None], None] | None = None
+        self,
+        accounts: Accounts,
+        now_ms: Callable[[], int],
+        notice: Callable[[Reconciliation | None], None] | None = None,
     ) -> None:
         """`now_ms` tells the latest event time seen; `notice` hears of what is reconciled, and None for what is not.
 
         The latter when an answer is forgotten that still waits.
         """
         super().__init__(_KEY, KEEP_PER_ACCOUNT)
+        self._accounts = accounts
         self._now_ms = now_ms
         self._notice = notice
         # By sequence. The state has a record for each.
@@ -86,8 +91,10 @@ class Answers(BlockLog):
         for _, earlier in self._of(answer.account_id, answer.transaction):
             if earlier.digest == answer.digest:
                 return ()
-        sequence = self.enter(
-            answer.account_id, answer.transaction, answer.event_time_ms, _content_of(answer), self._now_ms()
+        account_id, transaction, content = answer.account_id, answer.transaction, _content_of(answer)
+        account, sequence = self._accounts.get(account_id), self._next
+        account.answered = self.enter(
+            account.answered, account_id, transaction, answer.event_time_ms, content, self._now_ms()
         )
         if first is not None:
             return [self._reconciled(answer, first.text)]
@@ -121,6 +128,10 @@ class Answers(BlockLog):
         """Take the answers back from their state records."""
         super().restore(records)
         self._waiting = {_SEQUENCE.unpack(key[1:])[0] for key in records if key[:1] == _WAITING}
+
+    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
+        account = self._accounts.get(account_id)
+        account.answered = self._add(account.answered, transaction, entry)
 
     def _of(self, account_id: str, transaction: bytes) -> list[tuple[int, Answer]]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 # How long an entry is kept, in event time, and how many for a partition.
 KEEP_MS: Final = 86_400_000
@@ -17,15 +17,12 @@ _BLOCK: Final = struct.Struct(">QI")
 # An entry: how long its content is, event time, transaction, how long its account is. Account and content follow.
 _ENTRY: Final = struct.Struct("<Iq8sH")
 _pack = _ENTRY.pack
+_pack_sequence = _SEQUENCE.pack
 _TIME: Final = struct.Struct("<q")
 _TIME_AT: Final = 4
 _TRANSACTION: Final = slice(12, 20)
 _ACCOUNT_LENGTH: Final = struct.Struct("<H")
 _ACCOUNT_LENGTH_AT: Final = 20
-
-_Named = TypeVar("_Named", str, bytes)
-# Sequences by what they belong to: most have one, and a list of one would cost three times as much.
-_Index = dict[_Named, int | list[int]]
 
 
 class BlockLog:
@@ -39,12 +36,11 @@ class BlockLog:
     def __init__(self, key: bytes, keep_per_account: int) -> None:
         """`key` is the byte that the keys of the state records begin with."""
         self._key = key
-        self._keep_per_account = keep_per_account
+        self._keep_bytes = keep_per_account * _SEQUENCE.size
         # By sequence, which counts all entries ever kept.
         self._kept: dict[int, bytes] = {}
-        self._by_account: _Index[str] = {}
         # A transaction is one account's, but nothing keeps two accounts from sending the same id.
-        self._by_transaction: _Index[bytes] = {}
+        self._by_transaction: dict[bytes, int | list[int]] = {}
         self._next = 0
         # The oldest that is kept, and its event time.
         self._oldest = 0
@@ -53,17 +49,21 @@ class BlockLog:
         self._blocks: deque[int] = deque()
         self._unwritten: list[bytes] = []
 
-    def enter(self, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int) -> int:
-        """Keep an entry, let go of the oldest, and return its sequence; `now_ms` is the latest event time seen."""
-        account = account_id.encode()
-        entry = _pack(len(content), event_time_ms, transaction, len(account)) + account + content
-        sequence = self._next
-        self._next = sequence + 1
+    def enter(
+        self, latest: bytes, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int
+    ) -> bytes:
+        """Keep an entry, and let go of the oldest; `now_ms` is the latest event time seen.
+
+        `latest` are the sequences of the account's latest entries, some of which may be gone. Returns what they
+        are now.
+        """
+        named = account_id.encode()
+        entry = _pack(len(content), event_time_ms, transaction, len(named)) + named + content
         self._unwritten.append(entry)
-        self._add(sequence, account_id, transaction, entry)
+        latest = self._add(latest, transaction, entry)
         if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
             self.let_go(now_ms)
-        return sequence
+        return latest
 
     def of_transaction(self, transaction: bytes) -> list[tuple[int, bytes]]:
         """What is kept of a transaction, of any account, oldest first: each entry with its sequence."""
@@ -82,24 +82,29 @@ class BlockLog:
         while (len(kept) > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and len(kept) > 1:
             self._forget(self._oldest)
 
-    def _add(self, sequence: int, account_id: str, transaction: bytes, entry: bytes) -> None:
-        kept = self._kept
+    def _add(self, latest: bytes, transaction: bytes, entry: bytes) -> bytes:
+        sequence, kept = self._next, self._kept
+        self._next = sequence + 1
         kept[sequence] = entry
         if len(kept) == 1:
             self._oldest, self._oldest_ms = sequence, time_of(entry)
-        # Where a name has none yet, what comes back is this very sequence.
+        # Where a transaction has no other, what comes back is this very sequence.
         if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
-            _link(self._by_transaction, transaction, others, sequence)
-        if (others := self._by_account.setdefault(account_id, sequence)) is not sequence:
-            of_account = _link(self._by_account, account_id, others, sequence)
-            if len(of_account) > self._keep_per_account:
-                self._forget(of_account[0])
+            self._by_transaction[transaction] = [*([others] if isinstance(others, int) else others), sequence]
+        latest += _pack_sequence(sequence)
+        if len(latest) > self._keep_bytes:
+            (first,), latest = _SEQUENCE.unpack_from(latest), latest[_SEQUENCE.size :]
+            if first in kept:
+                self._forget(first)
+        return latest
 
     def _forget(self, sequence: int) -> None:
         kept = self._kept
-        gone = kept.pop(sequence)
-        _unlink(self._by_account, account_of(gone), sequence)
-        _unlink(self._by_transaction, gone[_TRANSACTION], sequence)
+        transaction = kept.pop(sequence)[_TRANSACTION]
+        others = self._by_transaction.pop(transaction)
+        if not isinstance(others, int):
+            others.remove(sequence)
+            self._by_transaction[transaction] = others if len(others) > 1 else others[0]
         if sequence == self._oldest and kept:
             while sequence not in kept:
                 sequence += 1
@@ -125,20 +130,25 @@ class BlockLog:
         oldest, _ = _BLOCK.unpack_from(blocks[max(blocks)])
         for begin in sorted(blocks):
             self._blocks.append(begin)
-            self._restore_block(begin, blocks[begin], oldest)
+            self._next = begin
+            self._restore_block(blocks[begin], oldest)
 
-    def _restore_block(self, sequence: int, raw: bytes, oldest: int) -> None:
+    def _restore_block(self, raw: bytes, oldest: int) -> None:
         _, common_length = _BLOCK.unpack_from(raw)
         position = _BLOCK.size + common_length
         self._take_in_common(raw[_BLOCK.size : position])
         while position < len(raw):
             content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
             entry = raw[position : position + _ENTRY.size + account_length + content_length]
-            if sequence >= oldest:
-                self._add(sequence, account_of(entry), transaction, entry)
-            sequence += 1
+            if self._next >= oldest:
+                self._restore_entry(account_of(entry), transaction, entry)
+            else:
+                self._next += 1
             position += len(entry)
-        self._next = sequence
+
+    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
+        """Give the entry to `_add`, with its account's latest sequences."""
+        raise NotImplementedError
 
     def _in_common(self) -> bytes:
         """What the entries that are not written yet have in common, to be written once for all; asked for once."""
@@ -164,22 +174,3 @@ def account_of(entry: bytes) -> str:
 def content_at(entry: bytes) -> int:
     """Where an entry's content begins; it goes to the end."""
     return _ENTRY.size + _ACCOUNT_LENGTH.unpack_from(entry, _ACCOUNT_LENGTH_AT)[0]
-
-
-def _link(index: _Index[_Named], name: _Named, others: int | list[int], sequence: int) -> list[int]:
-    """Enter a sequence beside the others of its name; returns all of the name's."""
-    if isinstance(others, int):
-        others = index[name] = [others]
-    others.append(sequence)
-    return others
-
-
-def _unlink(index: _Index[_Named], name: _Named, sequence: int) -> None:
-    """Take a sequence out from under its name."""
-    sequences = index[name]
-    if isinstance(sequences, int):
-        del index[name]
-        return
-    sequences.remove(sequence)
-    if len(sequences) == 1:
-        index[name] = sequences[0]

@@ -19,29 +19,36 @@ class Available(NamedTuple):
     limit_minor: int | None
 
 
-class Credit:
-    """Credit of one account. Amounts are kept in the currency in which they were last reckoned."""
+class Limit(NamedTuple):
+    """A credit limit in minor units of its own currency, and since when the account has it, epoch milliseconds."""
 
-    __slots__ = ("currency", "limit_currency", "limit_minor", "limit_time_ms", "repayments", "used_minor")
+    limit_minor: int
+    currency: str
+    event_time_ms: int
+
+
+class Credit:
+    """Credit of one account. What is used is kept in the currency in which it was last reckoned ("": never)."""
+
+    __slots__ = ("currency", "limit", "repayments", "used_minor")
 
     def __init__(self) -> None:
-        self.limit_minor: int | None = None
-        self.limit_currency = ""
-        self.limit_time_ms = 0
+        self.limit: Limit | None = None
         self.used_minor = 0
         self.currency = ""
-        self.repayments: list[str] = []
+        self.repayments: tuple[str, ...] = ()
 
     def set_limit(self, limit_minor: int, currency: str, event_time_ms: int) -> None:
         """Take a credit limit; one that is older than what is known is passed over."""
-        if self.limit_minor is None or event_time_ms >= self.limit_time_ms:
-            self.limit_minor, self.limit_currency = limit_minor, currency
-            self.limit_time_ms = event_time_ms
+        if self.limit is None or event_time_ms >= self.limit.event_time_ms:
+            self.limit = Limit(limit_minor, currency, event_time_ms)
 
     def use(self, amount_minor: int, currency: str, rates: Mapping[str, Decimal]) -> None:
         """Add to what is used (a negative amount frees it), in the ruleset's currency."""
-        self._reckon_in(currency, rates)
-        self.used_minor = max(-MAX_MINOR, min(MAX_MINOR, self.used_minor + amount_minor))
+        if self.currency != currency:
+            self._reckon_in(currency, rates)
+        used_minor = self.used_minor + amount_minor
+        self.used_minor = used_minor if -MAX_MINOR <= used_minor <= MAX_MINOR else _bounded(used_minor)
 
     def shift(self, amount_minor: int, source: str, currency: str, rates: Mapping[str, Decimal]) -> None:
         """Add an amount of a currency that may be one which the ruleset had before, as what is used may be.
@@ -55,6 +62,8 @@ class Credit:
 
     def reckons_in(self, currency: str, rates: Mapping[str, Decimal]) -> bool:
         """Whether there is a rate for what is used; if so it is kept in that currency from now on."""
+        if self.currency == currency:
+            return True
         try:
             self._reckon_in(currency, rates)
         except MoneyError:
@@ -66,18 +75,23 @@ class Credit:
         if repayment_id in self.repayments:
             return False
         self.use(-amount_minor, currency, rates)
-        self.repayments = [*self.repayments, repayment_id][-_REMEMBERED_REPAYMENTS:]
+        self.repayments = (*self.repayments, repayment_id)[-_REMEMBERED_REPAYMENTS:]
         return True
 
     def available(self, currency: str, rates: Mapping[str, Decimal]) -> Available:
         """What is left of the limit. Raises MoneyError where a rate is missing."""
-        self._reckon_in(currency, rates)
-        if self.limit_minor is None:
+        if self.currency != currency:
+            self._reckon_in(currency, rates)
+        if self.limit is None:
             return Available(None, None)
-        limit_minor = convert_minor(self.limit_minor, self.limit_currency, currency, rates)
+        limit_minor = convert_minor(self.limit.limit_minor, self.limit.currency, currency, rates)
         return Available(limit_minor - self.used_minor, limit_minor)
 
     def _reckon_in(self, currency: str, rates: Mapping[str, Decimal]) -> None:
-        if self.currency not in ("", currency):
+        if self.currency:
             self.used_minor = convert_minor(self.used_minor, self.currency, currency, rates)
         self.currency = currency
+
+
+def _bounded(amount_minor: int) -> int:
+    return max(-MAX_MINOR, min(MAX_MINOR, amount_minor))

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from models.decision import Action, Decision, encode_decision
+from rules.account import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.body import BODY_BYTES
 
@@ -21,6 +22,7 @@ ACTION_OF: Final = {code: action for action, code in ACTION_CODES.items()}
 # In the place of an action's code: a plain approval, whose text is not kept.
 _PLAIN: Final = b"p"
 _SHAPE_BYTES: Final = 8
+_dumps = orjson.dumps
 
 # What plain approvals by one ruleset have in common: its id, its version, and the names of its features.
 _Shape = tuple[str, ...]
@@ -44,12 +46,15 @@ class Decided(BlockLog):
     decisions by one ruleset is kept, and their text is made of it again when it is asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: Accounts) -> None:
         super().__init__(_KEY, KEEP_PER_ACCOUNT)
+        self._accounts = accounts
         # By the digest that entries have of them. They are as few as the rulesets that were ever in force here.
         self._shapes: dict[bytes, _Shape] = {}
-        # The beginning, behind the body, of plain approvals that are not written yet.
-        self._unwritten_shapes: dict[_Shape, bytes] = {}
+        # The shapes of what is not written yet, and what such an entry has before its values, by ruleset version: a
+        # version is a hash of what the ruleset says, which the names of its features are part of.
+        self._unwritten_shapes: list[_Shape] = []
+        self._heads: dict[str, bytes] = {}
 
     def keep(self, decision: Decision, transaction: bytes, body: bytes, text: bytes, now_ms: int) -> None:
         """Keep a decision and let go of the oldest; `text` is as `encode_decision` gives it.
@@ -60,13 +65,13 @@ class Decided(BlockLog):
             transaction_id, account_id, action, reasons, shadow, anomaly, causes, features,
             ruleset, version, amount, currency, event_time_ms, late, degraded,
         ) = decision  # fmt: skip
-        if action is not _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
+        if action != _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
             content = ACTION_CODES[Action(action)] + text
         else:
-            shape = (ruleset, version, *features)
-            head = self._unwritten_shapes.get(shape) or self._begin_shape(shape)
-            content = head + orjson.dumps((transaction_id, amount, currency, *features.values()))
-        self.enter(account_id, transaction, event_time_ms, body + content, now_ms)
+            head = self._heads.get(version) or self._begin_shape((ruleset, version, *features))
+            content = head + _dumps((transaction_id, amount, currency, *features.values()))
+        account = self._accounts.get(account_id)
+        account.decided = self.enter(account.decided, account_id, transaction, event_time_ms, body + content, now_ms)
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
@@ -101,8 +106,9 @@ class Decided(BlockLog):
         return FirstDecision(account_id, transaction, body, event_time_ms, _APPROVE, encode_decision(decision))
 
     def _begin_shape(self, shape: _Shape) -> bytes:
-        digest = self._know(shape)
-        head = self._unwritten_shapes[shape] = _PLAIN + digest
+        self._unwritten_shapes.append(shape)
+        _, version, *_ = shape
+        head = self._heads[version] = _PLAIN + self._know(shape)
         return head
 
     def _know(self, shape: _Shape) -> bytes:
@@ -111,9 +117,14 @@ class Decided(BlockLog):
         return digest
 
     def _in_common(self) -> bytes:
-        shapes, self._unwritten_shapes = self._unwritten_shapes, {}
-        return orjson.dumps(list(shapes)) if shapes else b""
+        shapes, self._unwritten_shapes = self._unwritten_shapes, []
+        self._heads.clear()
+        return orjson.dumps(shapes) if shapes else b""
 
     def _take_in_common(self, raw: bytes) -> None:
         for shape in orjson.loads(raw) if raw else ():
             self._know(tuple(shape))
+
+    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
+        account = self._accounts.get(account_id)
+        account.decided = self._add(account.decided, transaction, entry)

@@ -74,7 +74,7 @@ class Decider:
 
     def __init__(self, reservations: Reservations | None = None) -> None:
         """`reservations` are opened with each purchase that is learned, where settlements are taken."""
-        self.accounts = Accounts()
+        self.accounts = reservations.accounts if reservations is not None else Accounts()
         self._reservations = reservations
         self._logbook = Logbook(of_accounts=reservations is not None)
         self._population = Population()
@@ -109,15 +109,16 @@ class Decider:
 
     def set_limit(self, limit: CreditLimit) -> None:
         """Give an account its credit limit."""
-        self.accounts.get(limit.account_id).credit.set_limit(limit.credit_limit, limit.currency, limit.event_time)
-        self.accounts.touch(limit.account_id)
+        account = self.accounts.get(limit.account_id)
+        account.set_limit(limit.credit_limit, limit.currency, limit.event_time)
+        self.accounts.touch(account)
 
     def repay(self, plan: RulesetPlan, repayment: Repayment) -> None:
         """Free an account's credit, once for each repayment. Raises MoneyError where a rate is missing."""
         amount_minor = convert_minor(repayment.amount, repayment.currency, plan.currency, plan.rates)
-        credit = self.accounts.get(repayment.account_id).credit
-        if credit.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
-            self.accounts.touch(repayment.account_id)
+        account = self.accounts.get(repayment.account_id)
+        if account.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
+            self.accounts.touch(account)
 
     def follow(self, plan: RulesetPlan, account_id: str, before: Reservation, after: Reservation) -> None:
         """Let an account's credit, and the logs of its outcomes, follow what became of one of its purchases.
@@ -126,8 +127,9 @@ class Decider:
         """
         held_minor = after.held_minor - before.held_minor
         if held_minor:
-            self.accounts.get(account_id).credit.shift(held_minor, after.currency, plan.currency, plan.rates)
-            self.accounts.touch(account_id)
+            account = self.accounts.get(account_id)
+            account.shift(held_minor, after.currency, plan.currency, plan.rates)
+            self.accounts.touch(account)
         self.follow_outcome(plan, account_id, before, after)
 
     def follow_outcome(self, plan: RulesetPlan, account_id: str, before: Reservation, after: Reservation) -> None:
@@ -158,7 +160,7 @@ class Decider:
         available = _NO_CREDIT
         if plan.uses_credit:
             try:
-                available = account.credit.available(plan.currency, plan.rates)
+                available = account.available(plan.currency, plan.rates)
             except MoneyError:
                 degraded = (_CREDIT_UNKNOWN,)
         unusual = score(account.profile, self._population, _observed(plan, subject)) if plan.uses_anomaly else None
@@ -212,23 +214,25 @@ class Decider:
         self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
-        self.accounts.touch(subject.purchase.account_id)
+        self.accounts.touch(account)
         self._watermark.advance(event_time_ms)
         self._logbook.sweep(self._watermark.latest_ms)
 
     def _learn_habits(self, plan: RulesetPlan, account: Account, subject: Subject, unusual: Score) -> None:
         learn(account.profile, self._population, _observed(plan, subject), unusual)
-        self.accounts.learned(subject.purchase.account_id)
+        self.accounts.learned(account)
         self._population_learned = True
 
     def _reserve(self, plan: RulesetPlan, account: Account, subject: Subject, *, declined: bool) -> None:
         reservations = self._reservations
         # Used in a currency that the ruleset has no rate for: what is asked of it is unknown too.
-        unreckoned = not declined and not account.credit.reckons_in(plan.currency, plan.rates)
+        unreckoned = not declined and not account.reckons_in(plan.currency, plan.rates)
         # A purchase may be decided again when its decision, but not its reservation, is forgotten.
-        begun = reservations is None or reservations.begin(plan, subject, declined=declined, unreckoned=unreckoned)
+        begun = reservations is None or reservations.begin(
+            account, plan, subject, declined=declined, unreckoned=unreckoned
+        )
         if begun and not declined and not unreckoned:
-            account.credit.use(subject.amount_minor, plan.currency, plan.rates)
+            account.use(subject.amount_minor, plan.currency, plan.rates)
 
 
 def _measure(

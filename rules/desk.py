@@ -12,6 +12,7 @@ from models.money import MoneyError
 from models.purchase import Purchase
 from models.reconciliation import Reconciliation
 from models.settlement import InvalidSettlement, SettlementResult, decode_settlement
+from rules.account import Accounts
 from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
@@ -95,11 +96,12 @@ class Desk:
         self._rulesets = rulesets
         self._notice = notice
         self._intake = Intake(max_ahead_ms)
-        reservations = Reservations()
+        accounts = Accounts()
+        reservations = Reservations(accounts)
         self._decider = Decider(reservations)
         self._settling = Settling(self._decider, reservations)
-        self._decided = Decided()
-        self._answers = Answers(lambda: self._decider.now_ms, notice_answer)
+        self._decided = Decided(accounts)
+        self._answers = Answers(accounts, lambda: self._decider.now_ms, notice_answer)
         self._takers: dict[str, Callable[[Arrival], Sequence[Output]]] = {
             BUNDLE: self._bundle,
             PURCHASE: self._purchase,

@@ -10,15 +10,19 @@ is numbered.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from rules.reservation_rows import BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, ROW, TRANSACTION_BYTES
+import orjson
+
+from rules.reservation_rows import BEGUN, BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, REST, ROW, TRANSACTION_BYTES
 
 _BLOCK: Final = b"B"
 _RECORD: Final = b"R"
 _NUMBER: Final = struct.Struct(">Q")
-_LENGTHS: Final = struct.Struct("<HH")
+# A block: how many rows it has. They follow as they began, and behind them JSON: whose they are, and the tails of
+# those that have one, by their number.
+_COUNT: Final = struct.Struct("<I")
 _BEHIND_TRANSACTION: Final = slice(TRANSACTION_BYTES, None)
 
 
@@ -31,39 +35,48 @@ class Kept(NamedTuple):
 
 
 class ReservationRecords:
-    """What changed since the last call, and which blocks are written. `next_block` is where it goes what begins now."""
+    """What changed since the last call, and which blocks are written."""
 
     def __init__(self, part: Callable[[str, int], Iterator[tuple[bytes, bytes]]]) -> None:
         """`part` gives the rows of an account in a block that have no record of their own, with their tails.
 
         From then on they have one.
         """
-        self.next_block = 0
         self._part = part
-        self._begun: list[tuple[str, bytes, bytes]] = []
+        # What begins now goes into the next block: rows as they begin, whose they are, tails of those that have one.
+        self._begun: list[bytes] = []
+        self._begun_of: list[str] = []
+        self._begun_tails: list[tuple[int, str]] = []
+        self._next_block = 0
+        self._rest = REST.pack(0, 0, 0)
         self._written: dict[bytes, bytes | None] = {}
         # How many in each block have no record of their own; of the next one, less those that are begun.
         self._left: dict[int, int] = {}
         # Whose they were that each block began with.
-        self._accounts: dict[int, list[str]] = {}
+        self._accounts: dict[int, Sequence[str]] = {}
         # Of each block, those that were dropped; and the other way round.
         self._dropped: dict[int, dict[bytes, None]] = {}
         self._dropped_from: dict[bytes, int] = {}
 
-    def begin(self, account_id: str, row: bytes, tail: bytes) -> bytes:
-        """Write a reservation that is new; returns its row as it is to be kept."""
-        key = _key(account_id, row[:TRANSACTION_BYTES]) if self._dropped_from else b""
-        block = self._dropped_from.pop(key, None)
-        if block is None:
-            self._begun.append((account_id, row, tail))
-            return row
-        # It was there before, and its block still says so: what is said of it comes before that.
-        del self._dropped[block][key]
-        changed = bytearray(row)
-        changed[MARK_AT] |= OWN_RECORD
-        BLOCK.pack_into(changed, BLOCK_AT, block)
-        self._written[key] = bytes(changed[_BEHIND_TRANSACTION]) + tail
-        return bytes(changed)
+    def begin(self, account_id: str, begun: bytes, tail: bytes) -> bytes:
+        """Write a reservation that is new; returns its row as it is to be kept. Account ids are kept as they come."""
+        row = begun + self._rest
+        if self._dropped_from:
+            key = _key(account_id, begun[:TRANSACTION_BYTES])
+            block = self._dropped_from.pop(key, None)
+            if block is not None:
+                # It was there before, and its block still says so: what is said of it comes before that.
+                del self._dropped[block][key]
+                changed = bytearray(row)
+                changed[MARK_AT] |= OWN_RECORD
+                BLOCK.pack_into(changed, BLOCK_AT, block)
+                self._written[key] = bytes(changed[_BEHIND_TRANSACTION]) + tail
+                return bytes(changed)
+        if tail:
+            self._begun_tails.append((len(self._begun), tail.decode()))
+        self._begun.append(begun)
+        self._begun_of.append(account_id)
+        return row
 
     def change(self, account_id: str, before: bytes, row: bytes, tail: bytes) -> None:
         """Write what became of a reservation, whose row was another `before`."""
@@ -74,7 +87,7 @@ class ReservationRecords:
     def drop(self, account_id: str, row: bytes) -> None:
         """Write that a reservation is no more."""
         key, block = _key(account_id, row[:TRANSACTION_BYTES]), block_of(row)
-        if block in self._left or block == self.next_block:
+        if block in self._left or block == self._next_block:
             self._written[key] = BLOCK.pack(block)
             self._dropped.setdefault(block, {})[key] = None
             self._dropped_from[key] = block
@@ -91,7 +104,7 @@ class ReservationRecords:
 
     def _close(self, block: int) -> None:
         """Delete a block where nothing in it counts, or most of it is dropped, unless it is the newest."""
-        if block not in self._accounts or block >= self.next_block - 1:
+        if block not in self._accounts or block >= self._next_block - 1:
             return
         accounts = self._accounts[block]
         if self._left[block]:
@@ -109,42 +122,45 @@ class ReservationRecords:
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
         if self._begun:
-            begun, self._begun = self._begun, []
-            block, self.next_block = self.next_block, self.next_block + 1
+            block, begun, accounts, tails = self._next_block, self._begun, self._begun_of, self._begun_tails
+            self._begun, self._begun_of, self._begun_tails = [], [], []
+            self._number_from(block + 1)
             self._left[block] = self._left.get(block, 0) + len(begun)
-            self._accounts[block] = [account_id for account_id, _, _ in begun]
+            self._accounts[block] = accounts
             self._close(block - 1)
-            yield _BLOCK + _NUMBER.pack(block), b"".join([_packed(*kept) for kept in begun])
+            yield (
+                _BLOCK + _NUMBER.pack(block),
+                b"".join((_COUNT.pack(len(begun)), *begun, orjson.dumps((accounts, tails)))),
+            )
         written, self._written = self._written, {}
         yield from written.items()
 
-    def restore(self, records: Mapping[bytes, bytes]) -> Iterator[Kept]:
-        """Take everything back from the state records; gives the reservations."""
-        begun: dict[bytes, tuple[int, Kept]] = {}
+    def restore(self, records: Mapping[bytes, bytes], own: Callable[[str], str]) -> Iterator[Kept]:
+        """Take everything back from the state records; gives the reservations, not those of an account together.
+
+        `own` gives an account's id as it is kept elsewhere.
+        """
         for key, raw in records.items():
             if key[:1] == _BLOCK:
                 (block,) = _NUMBER.unpack(key[1:])
-                entries = {
-                    _key(kept.account_id, kept.row[:TRANSACTION_BYTES]): (block, kept) for kept in _unpacked(raw)
-                }
-                self._left[block] = len(entries)
-                self._accounts[block] = [kept.account_id for _, kept in entries.values()]
-                self.next_block = max(self.next_block, block + 1)
-                begun |= entries
-        for key, raw in records.items():
-            if key[:1] != _RECORD:
-                continue
-            if key in begun:
-                self._left[begun.pop(key)[0]] -= 1
-            if len(raw) == BLOCK.size:
-                (block,) = BLOCK.unpack(raw)
-                self._dropped.setdefault(block, {})[key] = None
-                self._dropped_from[key] = block
-                continue
-            row = key[1 : 1 + TRANSACTION_BYTES] + raw[: ROW.size - TRANSACTION_BYTES]
-            yield Kept(key[1 + TRANSACTION_BYTES :].decode(), row, raw[ROW.size - TRANSACTION_BYTES :])
-        for _, kept in begun.values():
-            yield kept
+                self._number_from(max(self._next_block, block + 1))
+                begun = _unpacked(raw, REST.pack(0, 0, block))
+                # A record of its own, or a note that it is gone, counts before what the block says.
+                left = [kept for kept in begun if _key(kept.account_id, kept.row[:TRANSACTION_BYTES]) not in records]
+                self._left[block] = len(left)
+                self._accounts[block] = [own(kept.account_id) for kept in begun]
+                yield from left
+            elif key[:1] == _RECORD:
+                if len(raw) == BLOCK.size:
+                    (block,) = BLOCK.unpack(raw)
+                    self._dropped.setdefault(block, {})[key] = None
+                    self._dropped_from[key] = block
+                    continue
+                row = key[1 : 1 + TRANSACTION_BYTES] + raw[: ROW.size - TRANSACTION_BYTES]
+                yield Kept(key[1 + TRANSACTION_BYTES :].decode(), row, raw[ROW.size - TRANSACTION_BYTES :])
+
+    def _number_from(self, block: int) -> None:
+        self._next_block, self._rest = block, REST.pack(0, 0, block)
 
 
 def block_of(row: bytes) -> int:
@@ -156,17 +172,13 @@ def _key(account_id: str, transaction: bytes) -> bytes:
     return _RECORD + transaction + account_id.encode()
 
 
-def _packed(account_id: str, row: bytes, tail: bytes) -> bytes:
-    account = account_id.encode()
-    return b"".join((_LENGTHS.pack(len(account), len(tail)), row, account, tail))
-
-
-def _unpacked(raw: bytes) -> Iterator[Kept]:
-    offset = 0
-    while offset < len(raw):
-        account_length, tail_length = _LENGTHS.unpack_from(raw, offset)
-        begin = offset + _LENGTHS.size + ROW.size
-        middle = begin + account_length
-        row = raw[offset + _LENGTHS.size : begin]
-        yield Kept(raw[begin:middle].decode(), row, raw[middle : middle + tail_length])
-        offset = middle + tail_length
+def _unpacked(raw: bytes, rest: bytes) -> list[Kept]:
+    (count,) = _COUNT.unpack_from(raw)
+    end = _COUNT.size + count * BEGUN.size
+    accounts, with_tail = orjson.loads(raw[end:])
+    tails: dict[int, str] = dict(with_tail)
+    starts = range(_COUNT.size, end, BEGUN.size)
+    return [
+        Kept(account_id, raw[start : start + BEGUN.size] + rest, tails[number].encode() if number in tails else b"")
+        for number, (account_id, start) in enumerate(zip(accounts, starts, strict=True))
+    ]

@@ -7,9 +7,11 @@ from typing import Final
 
 from rules.reservation import Refund, Reservation, State
 
-# Transaction, due, state with marks, currencies of the purchase and of the ruleset, paid, reserved, captured,
-# refunded, the block that it was first written in; little-endian.
-ROW: Final = struct.Struct("<8sqB3s3s5q")
+# Transaction, due, state with marks, currencies of the purchase and of the ruleset, paid, reserved: with this it
+# begins. Behind it captured, refunded, and the block that it was first written in. Little-endian.
+BEGUN: Final = struct.Struct("<8sqB3s3s2q")
+REST: Final = struct.Struct("<3q")
+ROW: Final = struct.Struct(BEGUN.format + REST.format[1:])
 TRANSACTION_BYTES: Final = 8
 DUE: Final = struct.Struct("<q")
 DUE_AT: Final = 8

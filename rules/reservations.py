@@ -7,16 +7,30 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 from models.fields import MAX_EVENT_TIME_MS
+from rules.account import Account, Accounts
+from rules.account_rows import (
+    TIME,
+    count,
+    due_at,
+    first_due,
+    looked_at,
+    looked_at_ms,
+    offset_of,
+    offsets,
+    row_at,
+    transaction_at,
+    with_row,
+    with_row_at,
+    without_row,
+)
 from rules.plan import RulesetPlan
 from rules.reservation import Reservation, State
 from rules.reservation_records import ReservationRecords, block_of
 from rules.reservation_rows import (
-    DUE,
-    DUE_AT,
+    BEGUN,
     EXPIRES,
     MARK_AT,
     OWN_RECORD,
-    ROW,
     TRANSACTION_BYTES,
     UNRECKONED,
     WAS_DECLINED,
@@ -48,55 +62,8 @@ _RANK: Final = {
 _DECLINED: Final = State.DECLINED | WAS_DECLINED
 _BEGUN: Final = int(State.RESERVED)
 _NEVER_MS: Final = 2**63 - 1
-
-
-class _Held:
-    """An account's rows in one piece, with the tails of those that have one.
-
-    `looked_at_ms` is when the rows are looked through next: not later than the first of them is due.
-    """
-
-    __slots__ = ("looked_at_ms", "rows", "tails")
-
-    def __init__(self) -> None:
-        self.rows = bytearray()
-        self.tails: dict[bytes, bytes] = {}
-        self.looked_at_ms = _NEVER_MS
-
-    def offset_of(self, transaction: bytes) -> int:
-        """Where the row of a transaction begins; -1 where there is none."""
-        rows, size = self.rows, ROW.size
-        offset = rows.find(transaction)
-        while offset >= 0 and offset % size:
-            offset = rows.find(transaction, offset + 1)
-        return offset
-
-    def at(self, offset: int) -> Reservation:
-        return unpack(self.rows, self.tails.get(self.transaction_at(offset), b""), offset)
-
-    def transaction_at(self, offset: int) -> bytes:
-        return bytes(self.rows[offset : offset + TRANSACTION_BYTES])
-
-    def row_at(self, offset: int) -> bytes:
-        return bytes(self.rows[offset : offset + ROW.size])
-
-    def remove(self, offset: int) -> bytes:
-        """Take a row out, and give it back."""
-        row = self.row_at(offset)
-        self.tails.pop(row[:TRANSACTION_BYTES], None)
-        del self.rows[offset : offset + ROW.size]
-        return row
-
-    def offsets(self) -> range:
-        return range(0, len(self.rows), ROW.size)
-
-    def due_at(self, offset: int) -> tuple[int, bytes]:
-        """When a row is due, and its transaction: the order in which rows are told of."""
-        return DUE.unpack_from(self.rows, offset + DUE_AT)[0], self.transaction_at(offset)
-
-    def first_due(self) -> int:
-        """Where the row begins that is due first."""
-        return min(self.offsets(), key=self.due_at)
+_pack_time = TIME.pack
+_pack_begun = BEGUN.pack
 
 
 class Reservations:
@@ -106,31 +73,35 @@ class Reservations:
     reservations alone.
     """
 
-    def __init__(self) -> None:
-        self._accounts: dict[str, _Held] = {}
-        # (when, account): the accounts whose rows are to be looked through; those that say another time than their
-        # account does are out of date.
-        self._agenda: list[tuple[int, str]] = []
+    def __init__(self, accounts: Accounts) -> None:
+        self.accounts = accounts
+        # Of accounts that have any: what has no fixed size, by transaction.
+        self._tails: dict[str, dict[bytes, bytes]] = {}
+        # When, and which account: those whose rows are to be looked through. An entry that says another time than
+        # its account does is out of date. As bytes they are in order, and a fraction of what tuples would be.
+        self._agenda: list[bytes] = []
+        # How many accounts have rows.
+        self._holding = 0
         self.next_ms = _NEVER_MS
         self._records = ReservationRecords(self._part)
 
-    def begin(self, plan: RulesetPlan, subject: Subject, *, declined: bool, unreckoned: bool = False) -> bool:
+    def begin(
+        self, account: Account, plan: RulesetPlan, subject: Subject, *, declined: bool, unreckoned: bool = False
+    ) -> bool:
         """Begin with a purchase that was just decided; False, and nothing is done, where it was begun before.
 
         It is `unreckoned` where it takes no credit for want of a rate.
         """
         purchase, amount_minor, transaction, _ = subject
-        account_id, event_time_ms = purchase.account_id, purchase.event_time
-        held = self._accounts.get(account_id)
-        if held is None:
-            held = self._accounts[account_id] = _Held()
-        elif held.offset_of(transaction) >= 0:
+        rows = account.rows
+        if transaction in rows and offset_of(rows, transaction) >= 0:
             return False
-        mark, due_ms, tail = _DECLINED if declined else _BEGUN, event_time_ms + KEEP_MS, b""
+        mark, due_ms, tail = _DECLINED if declined else _BEGUN, purchase.event_time + KEEP_MS, b""
         if plan.expire_after_ms is not None and not declined:
-            mark, due_ms = mark | EXPIRES, min(event_time_ms + plan.expire_after_ms, MAX_EVENT_TIME_MS)
-            tail = held.tails[transaction] = purchase.transaction_id.encode()
-        row = ROW.pack(
+            mark, due_ms = mark | EXPIRES, min(purchase.event_time + plan.expire_after_ms, MAX_EVENT_TIME_MS)
+            tail = purchase.transaction_id.encode()
+            self._tails.setdefault(account.account_id, {})[transaction] = tail
+        begun = _pack_begun(
             transaction,
             due_ms,
             mark | UNRECKONED if unreckoned else mark,
@@ -138,103 +109,126 @@ class Reservations:
             plan.currency.encode(),
             purchase.amount,
             amount_minor,
-            0,
-            0,
-            self._records.next_block,
         )
-        held.rows += self._records.begin(account_id, row, tail)
-        if due_ms < held.looked_at_ms:
-            self._look_at(account_id, held, due_ms)
-        if len(held.rows) > KEEP_PER_ACCOUNT * ROW.size:
-            self._shorten(account_id, held)
+        row = self._records.begin(account.account_id, begun, tail)
+        if not rows:
+            self._holding += 1
+            account.rows = _pack_time(due_ms) + row
+            self._enter(account, due_ms)
+            return True
+        account.rows = rows = with_row(rows, row)
+        if due_ms < looked_at_ms(rows):
+            self._look_at(account, due_ms)
+        if count(rows) > KEEP_PER_ACCOUNT:
+            self._shorten(account)
         return True
 
     def find(self, account_id: str, transaction: bytes) -> Reservation | None:
         """The reservation of a transaction, while it is known."""
-        held = self._accounts.get(account_id)
-        offset = held.offset_of(transaction) if held is not None else -1
-        return held.at(offset) if held is not None and offset >= 0 else None
+        account = self.accounts.find(account_id)
+        offset = offset_of(account.rows, transaction) if account is not None else -1
+        return self._at(account, offset) if account is not None and offset >= 0 else None
 
     def put(self, account_id: str, reservation: Reservation) -> None:
         """Replace a reservation that is there by what became of it."""
-        held = self._accounts[account_id]
-        offset = held.offset_of(reservation.transaction)
-        before = held.row_at(offset)
+        account = self.accounts.get(account_id)
+        rows, offset = account.rows, offset_of(account.rows, reservation.transaction)
+        before = row_at(rows, offset)
         row, tail = pack_row(reservation, block_of(before)), pack_tail(reservation)
-        held.rows[offset : offset + ROW.size] = row
+        account.rows = with_row_at(rows, offset, row)
+        self._forget_tail(account_id, reservation.transaction)
         if tail:
-            held.tails[reservation.transaction] = tail
-        else:
-            held.tails.pop(reservation.transaction, None)
+            self._tails.setdefault(account.account_id, {})[reservation.transaction] = tail
         self._records.change(account_id, before, row, tail)
-        if reservation.due_ms < held.looked_at_ms:
-            self._look_at(account_id, held, reservation.due_ms)
+        if reservation.due_ms < looked_at_ms(rows):
+            self._look_at(account, reservation.due_ms)
 
     def due(self, now_ms: int) -> tuple[str, Reservation] | None:
         """The reservation that is due first, with its account, if any is by now; to be put later, or dropped."""
         agenda = self._agenda
-        while agenda and agenda[0][0] <= now_ms:
-            at_ms, account_id = agenda[0]
-            held = self._accounts.get(account_id)
-            if held is None or held.looked_at_ms != at_ms:
+        while agenda and (at_ms := looked_at_ms(agenda[0])) <= now_ms:
+            account = self.accounts.find(agenda[0][TIME.size :].decode())
+            if account is None or not account.rows or looked_at_ms(account.rows) != at_ms:
                 heappop(agenda)
                 continue
-            offset = held.first_due()
-            due_ms, _ = held.due_at(offset)
+            offset = first_due(account.rows)
+            due_ms, _ = due_at(account.rows, offset)
             if due_ms == at_ms:
                 self.next_ms = at_ms
-                return account_id, held.at(offset)
-            held.looked_at_ms = due_ms
-            heapreplace(agenda, (due_ms, account_id))
-        self.next_ms = agenda[0][0] if agenda else _NEVER_MS
+                return account.account_id, self._at(account, offset)
+            account.rows = looked_at(account.rows, due_ms)
+            heapreplace(agenda, _entry(account, due_ms))
+        self.next_ms = looked_at_ms(agenda[0]) if agenda else _NEVER_MS
         return None
 
     def due_of(self, account_id: str, now_ms: int) -> list[Reservation]:
         """The reservations of an account that are due by now, each to be put later, or dropped."""
-        held = self._accounts.get(account_id)
-        if held is None or held.looked_at_ms > now_ms:
+        account = self.accounts.find(account_id)
+        if account is None or not account.rows or looked_at_ms(account.rows) > now_ms:
             return []
-        due = sorted((*held.due_at(offset), offset) for offset in held.offsets())
-        return [held.at(offset) for due_ms, _, offset in due if due_ms <= now_ms]
+        due = sorted((*due_at(account.rows, offset), offset) for offset in offsets(account.rows))
+        return [self._at(account, offset) for due_ms, _, offset in due if due_ms <= now_ms]
 
     def drop(self, account_id: str, transaction: bytes) -> None:
         """Forget a reservation that is there."""
-        held = self._accounts[account_id]
-        self._drop(account_id, held, held.offset_of(transaction))
-        if not held.rows:
-            del self._accounts[account_id]
+        account = self.accounts.get(account_id)
+        self._drop(account, offset_of(account.rows, transaction))
 
-    def _drop(self, account_id: str, held: _Held, offset: int) -> None:
-        self._records.drop(account_id, held.remove(offset))
+    def _at(self, account: Account, offset: int) -> Reservation:
+        tails = self._tails.get(account.account_id)
+        tail = tails.get(transaction_at(account.rows, offset), b"") if tails is not None else b""
+        return unpack(account.rows, tail, offset)
 
-    def _shorten(self, account_id: str, held: _Held) -> None:
+    def _drop(self, account: Account, offset: int) -> None:
+        row = row_at(account.rows, offset)
+        self._forget_tail(account.account_id, row[:TRANSACTION_BYTES])
+        account.rows = without_row(account.rows, offset)
+        if not account.rows:
+            self._holding -= 1
+        self._records.drop(account.account_id, row)
+
+    def _forget_tail(self, account_id: str, transaction: bytes) -> None:
+        tails = self._tails.get(account_id)
+        if tails is not None and tails.pop(transaction, None) is not None and not tails:
+            del self._tails[account_id]
+
+    def _shorten(self, account: Account) -> None:
         """Forget the oldest of an account that has too many, what still uses credit last."""
+        rows = account.rows
 
         def order(offset: int) -> tuple[int, tuple[int, bytes]]:
-            return _RANK[state_of(held.rows[offset + MARK_AT])], held.due_at(offset)
+            return _RANK[state_of(rows[offset + MARK_AT])], due_at(rows, offset)
 
-        going = sorted(held.offsets(), key=order)[: KEEP_PER_ACCOUNT // _SLACK]
+        going = sorted(offsets(rows), key=order)[: KEEP_PER_ACCOUNT // _SLACK]
         for offset in sorted(going, reverse=True):
-            self._drop(account_id, held, offset)
+            self._drop(account, offset)
 
     def _part(self, account_id: str, block: int) -> Iterator[tuple[bytes, bytes]]:
         """The rows of an account that only a block tells of, with their tails; they have their own records now."""
-        held = self._accounts.get(account_id)
-        if held is None:
-            return
-        for offset in held.offsets():
-            row = held.row_at(offset)
+        account = self.accounts.get(account_id)
+        rows, tails = bytearray(account.rows), self._tails.get(account_id, {})
+        for offset in offsets(rows):
+            row = row_at(rows, offset)
             if block_of(row) == block and not row[MARK_AT] & OWN_RECORD:
-                held.rows[offset + MARK_AT] |= OWN_RECORD
-                yield held.row_at(offset), held.tails.get(row[:TRANSACTION_BYTES], b"")
+                rows[offset + MARK_AT] |= OWN_RECORD
+                yield row_at(rows, offset), tails.get(row[:TRANSACTION_BYTES], b"")
+        account.rows = rows if isinstance(account.rows, bytearray) else bytes(rows)
 
-    def _look_at(self, account_id: str, held: _Held, at_ms: int) -> None:
-        held.looked_at_ms = at_ms
-        heappush(self._agenda, (at_ms, account_id))
-        if len(self._agenda) > 2 * len(self._accounts):
-            self._agenda = [(each.looked_at_ms, of_account) for of_account, each in self._accounts.items()]
+    def _look_at(self, account: Account, at_ms: int) -> None:
+        account.rows = looked_at(account.rows, at_ms)
+        self._enter(account, at_ms)
+
+    def _enter(self, account: Account, at_ms: int) -> None:
+        heappush(self._agenda, _entry(account, at_ms))
+        if len(self._agenda) > 2 * self._holding:
+            self._agenda = [entry for entry in {*self._agenda} if self._is_current(entry)]
             heapify(self._agenda)
-        self.next_ms = min(self.next_ms, at_ms)
+        if at_ms < self.next_ms:
+            self.next_ms = at_ms
+
+    def _is_current(self, entry: bytes) -> bool:
+        account = self.accounts.find(entry[TIME.size :].decode())
+        return account is not None and account.rows[: TIME.size] == entry[: TIME.size]
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
@@ -242,13 +236,20 @@ class Reservations:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the reservations back from their state records."""
-        for account_id, row, tail in self._records.restore(records):
-            held = self._accounts.setdefault(account_id, _Held())
-            held.rows += row
+        holding = dict[str, Account]()
+        for account_id, row, tail in self._records.restore(records, lambda named: self.accounts.get(named).account_id):
+            account = holding[account_id] = self.accounts.get(account_id)
+            account.rows = with_row(account.rows or bytes(TIME.size), row)
             if tail:
-                held.tails[row[:TRANSACTION_BYTES]] = tail
-        for account_id, held in self._accounts.items():
-            held.looked_at_ms, _ = held.due_at(held.first_due())
-            self._agenda.append((held.looked_at_ms, account_id))
+                self._tails.setdefault(account.account_id, {})[row[:TRANSACTION_BYTES]] = tail
+        for account in holding.values():
+            due_ms, _ = due_at(account.rows, first_due(account.rows))
+            account.rows = looked_at(account.rows, due_ms)
+            self._agenda.append(_entry(account, due_ms))
         heapify(self._agenda)
-        self.next_ms = self._agenda[0][0] if self._agenda else _NEVER_MS
+        self._holding = len(holding)
+        self.next_ms = looked_at_ms(self._agenda[0]) if self._agenda else _NEVER_MS
+
+
+def _entry(account: Account, at_ms: int) -> bytes:
+    return _pack_time(at_ms) + account.account_id.encode()

@@ -11,6 +11,7 @@ import pytest
 from models.decision import Action, Decision, encode_decision
 from models.reconciliation import Reconciliation, decode_reconciliation
 from rules import answered, block_log
+from rules.account import Accounts
 from rules.answered import KEEP_PER_ACCOUNT, Answers
 from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES
@@ -58,7 +59,7 @@ class Kept:
         self.answers = self._new()
 
     def _new(self) -> Answers:
-        return Answers(lambda: self.now_ms, self.noticed.append)
+        return Answers(Accounts(), lambda: self.now_ms, self.noticed.append)
 
     def take(self, answer: Decision, full: Decision | None = None) -> list[Reconciliation]:
         return self._wrote(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.decision import Action, Decision, encode_decision
 from rules import block_log, decided
+from rules.account import Accounts
 from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES
 from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision
@@ -19,7 +20,7 @@ from tests.models.test_decision import DECISIONS, REASON
 BODY = bytes(range(BODY_BYTES))
 START_MS = 1_772_431_200_000
 FEATURES = {"count(account_id, 1h)": 3, "since(account_id)": None}
-SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v2", ("a",))])
+SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v3", ())])
 IDENTIFIERS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=128) | st.sampled_from(['"', "\\u0041", "ä,é"])
 
 
@@ -49,7 +50,7 @@ class Kept:
     """Decisions with the state that their changes leave behind."""
 
     def __init__(self) -> None:
-        self.decided = Decided()
+        self.decided = Decided(Accounts())
         self.state: dict[bytes, bytes] = {}
 
     def keep(self, decision: Decision, now_ms: int = START_MS) -> None:
@@ -70,7 +71,7 @@ class Kept:
                 self.state[key] = value
 
     def read_back(self) -> None:
-        self.decided = Decided()
+        self.decided = Decided(Accounts())
         self.decided.restore(self.state)
 
 

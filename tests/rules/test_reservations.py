@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rules import reservations
+from rules.account import Accounts
 from rules.entity import transaction_hash
 from rules.language.compile import compile_ruleset
+from rules.plan import RulesetPlan
 from rules.reservation import Refund, Reservation, State
 from rules.reservations import KEEP_MS, KEEP_PER_ACCOUNT, Reservations
 from rules.velocity import Subject
@@ -27,12 +29,22 @@ def subject(number: int, account: str = "a-1", time_ms: int = START_MS) -> Subje
     return Subject(bought, 100, transaction_hash(bought.transaction_id))
 
 
+def begin(
+    reservations: Reservations, plan: RulesetPlan, bought: Subject, *, declined: bool, unreckoned: bool = False
+) -> bool:
+    account = reservations.accounts.get(bought.purchase.account_id)
+    return reservations.begin(account, plan, bought, declined=declined, unreckoned=unreckoned)
+
+
 class Kept:
     """Reservations with the state that their changes leave behind."""
 
     def __init__(self) -> None:
-        self.reservations = Reservations()
+        self.reservations = Reservations(Accounts())
         self.state: dict[bytes, bytes] = {}
+
+    def begin(self, bought: Subject, *, declined: bool) -> None:
+        begin(self.reservations, KEEPS, bought, declined=declined)
 
     def end_run(self) -> None:
         for key, value in self.reservations.changes():
@@ -47,7 +59,7 @@ class Kept:
 
     def read_back(self) -> None:
         self.end_run()
-        self.reservations = Reservations()
+        self.reservations = Reservations(Accounts())
         self.reservations.restore(self.state)
 
 
@@ -71,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         bought = subject(number, account, self.now_ms - late_ms)
         key = account, bought.transaction
         plan = EXPIRES if expires else KEEPS
-        opened = [each.begin(plan, bought, declined=declined, unreckoned=unreckoned) for each in self._both()]
+        opened = [begin(each, plan, bought, declined=declined, unreckoned=unreckoned) for each in self._both()]
         assert opened == [key not in self.known] * 2
         if key in self.known:
             return
@@ -169,7 +181,7 @@ TestReservations.settings = settings(
 def test_an_account_keeps_so_many_and_what_uses_credit_goes_last() -> None:
     kept = Kept()
     for number in range(KEEP_PER_ACCOUNT):
-        kept.reservations.begin(KEEPS, subject(number, time_ms=START_MS + number), declined=number % 4 == 3)
+        kept.begin(subject(number, time_ms=START_MS + number), declined=number % 4 == 3)
         if number % 4 == 1:
             found = kept.reservations.find("a-1", subject(number).transaction)
             assert found is not None
@@ -182,11 +194,11 @@ def test_an_account_keeps_so_many_and_what_uses_credit_goes_last() -> None:
 
     assert [len(left(state)) for state in states] == [128, 128, 128]
     for number in range(3):
-        kept.reservations.begin(KEEPS, subject(1_000 + number, time_ms=START_MS + 1_000 + number), declined=False)
+        kept.begin(subject(1_000 + number, time_ms=START_MS + 1_000 + number), declined=False)
     assert [len(left(state)) for state in states] == [128, 128, 64]
     assert left(State.DECLINED)[0] == 4 * 64 + 3, "the oldest go first"
     for number in range(130):
-        kept.reservations.begin(KEEPS, subject(2_000 + number, time_ms=START_MS + 2_000 + number), declined=False)
+        kept.begin(subject(2_000 + number, time_ms=START_MS + 2_000 + number), declined=False)
     assert [len(left(state)) for state in states] == [128, 64, 0]
     kept.read_back()
     assert [len(left(state)) for state in states] == [128, 64, 0]
@@ -196,7 +208,7 @@ def test_a_run_writes_what_it_begins_with_in_one_record(monkeypatch: pytest.Monk
     monkeypatch.setattr(reservations, "KEEP_PER_ACCOUNT", 10_000)
     kept = Kept()
     for number in range(300):
-        kept.reservations.begin(KEEPS, subject(number, f"a-{number % 7}"), declined=False)
+        kept.begin(subject(number, f"a-{number % 7}"), declined=False)
     assert len(list(kept.reservations.changes())) == 1
 
 
@@ -204,7 +216,7 @@ def test_one_that_stays_does_not_keep_what_tells_of_those_that_went() -> None:
     kept = Kept()
     for run in range(50):
         for number in range(10):
-            kept.reservations.begin(KEEPS, subject(10 * run + number, f"a-{number}"), declined=number == 0)
+            kept.begin(subject(10 * run + number, f"a-{number}"), declined=number == 0)
         kept.end_run()
         for number in range(1, 10):
             kept.reservations.drop(f"a-{number}", subject(10 * run + number).transaction)
@@ -216,10 +228,10 @@ def test_one_that_stays_does_not_keep_what_tells_of_those_that_went() -> None:
 
 
 def test_an_account_that_comes_and_goes_leaves_nothing_on_the_agenda() -> None:
-    reservations_: Any = Reservations()
+    reservations_: Any = Reservations(Accounts())
     for number in range(100):
         bought = subject(number, time_ms=START_MS + number)
-        reservations_.begin(KEEPS, bought, declined=False)
+        begin(reservations_, KEEPS, bought, declined=False)
         reservations_.drop("a-1", bought.transaction)
     assert len(reservations_._agenda) <= 2
     assert reservations_.due(START_MS + 2 * KEEP_MS) is None
