@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 DAY_MS: Final = 86_400_000
 _SEED: Final = 23
@@ -53,15 +54,21 @@ class Customers:
         spans_ms = DAY_MS + purchases * DAY_MS / (accounts * rows_a_day)
         return cls(accounts, rows_a_day, end_ms - int(spans_ms))
 
-    def purchases(self, first: int, end: int) -> Iterator[Bought]:
-        """The purchases with the numbers from `first` to below `end`, in the order of their times."""
+    def purchases(self, first: int, end: int, chosen: NDArray[np.bool_] | None = None) -> Iterator[Bought]:
+        """The purchases with the numbers from `first` to below `end`, in the order of their times.
+
+        `chosen` says for each account whether its purchases are wanted, by default all are.
+        """
         for turn in range(first // self.accounts, -(-end // self.accounts)):
             # Each account once in every turn.
             order = np.random.default_rng((_SEED, turn)).permutation(self.accounts)
             begin = turn * self.accounts
-            for number in range(max(first, begin), min(end, begin + self.accounts)):
+            numbers = np.arange(max(first, begin), min(end, begin + self.accounts))
+            accounts = order[numbers - begin]
+            if chosen is not None:
+                numbers, accounts = numbers[chosen[accounts]], accounts[chosen[accounts]]
+            for number, account in zip(numbers.tolist(), accounts.tolist(), strict=True):
                 at_ms = self.start_ms + int(number * self.interval_ms)
-                account = int(order[number - begin])
                 yield Bought(account, at_ms, _purchase(account, number, at_ms))
 
 

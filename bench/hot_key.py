@@ -28,7 +28,7 @@ from bench.process import ROOT
 from bench.rig import Rig, Sent, Worker
 from models.purchase import decode_purchase
 from rules.entity import entity_of
-from rules.fold import Record
+from rules.fold import Output, Record
 from rules.language.compile import compile_ruleset
 from rules.memory_line import FixedRulesets
 from rules.route import PURCHASE, Origin, Route
@@ -155,11 +155,11 @@ class StationLine:
         while self._made < until:
             yield [self._sighting() for _ in range(min(_RUN, until - self._made))]
 
-    def take(self, run: Sequence[Record]) -> None:
+    def take(self, run: Sequence[Record]) -> list[Output]:
         """Measure and enter a run, and encode what changed, as a worker does."""
-        for record in run:
-            self._station.apply(record)
+        outputs = [output for record in run for output in self._station.apply(record)]
         self._station.changes()
+        return outputs
 
     def _sighting(self) -> Record:
         number, at_ms = self._made, self._start_ms + int(self._made * self._interval_ms)

@@ -11,19 +11,21 @@ import asyncio
 import gc
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
+import numpy as np
 from aiokafka import AIOKafkaProducer
+from numpy.typing import NDArray
 
 from bench.customers import Bought, Customers, account_id
 from bench.process import ROOT, rss_bytes
 from rules.desk import Desk
-from rules.fold import Record
+from rules.fold import Output, Record
 from rules.language.compile import compile_ruleset
 from rules.memory_line import FixedRulesets
 from rules.router import PURCHASES, Router
@@ -51,35 +53,45 @@ class Known:
     memory_bytes: int
 
 
+class Target(NamedTuple):
+    """Where the state is written, and by which rules it is made."""
+
+    servers: str
+    topic: str
+    rule_file: str
+
+
 def write_known_accounts(
     servers: str, prefix: str, rule_file: str, customers: Customers, partitions: int
 ) -> list[Known]:
-    """Let the customers' first day pass, and write the state that is left. Takes all cores."""
-    make = partial(_known, servers, prefix + ASSESSMENTS_STATE, rule_file, customers, partitions)
+    """Let the customers' first day pass, and write the state that is left, by partition. Takes all cores."""
+    ids = (account_id(number).encode() for number in range(customers.accounts))
+    partition_of = np.fromiter((partition_for(each, partitions) for each in ids), np.uint8)
+    make = partial(_known, Target(servers, prefix + ASSESSMENTS_STATE, rule_file), customers, partition_of)
     # Each in a new process, whose memory holds nothing else.
     context, workers = multiprocessing.get_context("spawn"), min(partitions, os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
         return list(pool.map(make, range(partitions)))
 
 
-def _known(servers: str, topic: str, rule_file: str, customers: Customers, partitions: int, partition: int) -> Known:
-    return asyncio.run(_written(servers, topic, rule_file, customers, partitions, partition))
+def _known(target: Target, customers: Customers, partition_of: NDArray[np.uint8], partition: int) -> Known:
+    chosen = partition_of == partition
+    records, memory_bytes = asyncio.run(_write(target, partition, customers.purchases(0, customers.history, chosen)))
+    return Known(int(chosen.sum()), records, memory_bytes)
 
 
-async def _written(
-    servers: str, topic: str, rule_file: str, customers: Customers, partitions: int, partition: int
-) -> Known:
-    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", max_batch_size=_BATCH_BYTES)
+async def _write(target: Target, partition: int, purchases: Iterator[Bought]) -> tuple[int, int]:
+    """Write what a partition's purchases leave; returns how many records that were, and the memory it took."""
+    producer = AIOKafkaProducer(bootstrap_servers=target.servers, acks="all", max_batch_size=_BATCH_BYTES)
     await producer.start()
     writer = BatchWriter(producer, _BATCH_BYTES, _fail)
-    partition_of = [partition_for(account_id(number).encode(), partitions) for number in range(customers.accounts)]
-    mine = (each for each in customers.purchases(0, customers.history) if partition_of[each.account] == partition)
-    line, deliveries, records = DeskLine(rule_file), list[Delivery](), 0
+    line, deliveries, records = DeskLine(target.rule_file), list[Delivery](), 0
     spare_the_collector()
     before_bytes = rss_bytes(os.getpid())
-    for run in _runs(mine):
-        for record in encode_changes(line.take(run), NO_FENCE):
-            deliveries.append(writer.append(topic, partition, record.key, record.value, record.headers))
+    for run in _runs(purchases):
+        line.decide(run)
+        for record in encode_changes(line.changes(), NO_FENCE):
+            deliveries.append(writer.append(target.topic, partition, record.key, record.value, record.headers))
             records += 1
         writer.send()
         deliveries = list(dict.fromkeys(deliveries))
@@ -90,7 +102,7 @@ async def _written(
     gc.collect()
     memory_bytes = rss_bytes(os.getpid()) - before_bytes
     await producer.stop()
-    return Known(partition_of.count(partition), records, memory_bytes)
+    return records, memory_bytes
 
 
 def _fail(failure: BaseException) -> None:
@@ -112,13 +124,23 @@ class DeskLine:
         self._desk = Desk(rulesets)
         self._purchases = self._assessments = 0
 
-    def take(self, run: Sequence[Bought]) -> list[tuple[bytes, bytes | None]]:
-        """Decide on a run's purchases; returns what changed in the desk's state."""
-        outputs = [output for bought in run for output in self._router.apply(self._record(bought))]
-        for output in (*outputs, *self._router.flush()):
-            self._desk.apply(Record(self._assessments, run[-1].at_ms, output.key, output.value, output.headers))
+    def decide(self, run: Sequence[Bought]) -> list[Output]:
+        """Decide on a run's purchases."""
+        routed = [output for bought in run for output in self._router.apply(self._record(bought))]
+        outputs: list[Output] = []
+        for output in (*routed, *self._router.flush()):
+            record = Record(self._assessments, run[-1].at_ms, output.key, output.value, output.headers)
+            outputs += self._desk.apply(record)
             self._assessments += 1
+        return outputs
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """What changed in the desk's state since it was last asked."""
         return self._desk.changes()
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Take the desk's state back."""
+        self._desk.restore(records)
 
     def _record(self, bought: Bought) -> Record:
         self._purchases += 1

@@ -29,7 +29,7 @@ from streams.topics import ASSESSMENTS, PURCHASES, SIGHTINGS
 
 PARTITIONS: Final = 8
 WORKERS: Final = (1, 2)
-COUNT: Final = {"account_only": 60_000, "all_entities": 20_000}
+COUNT: Final = {"account_only": 60_000, "all_entities": 30_000}
 QUICK_SHARE: Final = 5
 # One for each of two workers; the broker and the writer share at least two.
 CORES_TO_PIN: Final = 4
@@ -53,18 +53,18 @@ class Cores:
     def __init__(self, available: Sequence[int]) -> None:
         self.count = len(available)
         self.enough = self.count >= CORES_TO_PIN
-        self._workers = list(available[: max(WORKERS)])
-        self._others = set(available[max(WORKERS) :])
+        self.workers = list(available[: max(WORKERS)])
+        self.others = set(available[max(WORKERS) :])
 
     def take_others(self) -> None:
         """This process, and what it starts from now on, keeps off the workers' cores."""
         if self.enough:
-            os.sched_setaffinity(0, self._others)
+            os.sched_setaffinity(0, self.others)
 
     def give(self, worker: int, pid: int) -> None:
         """The core of a worker, for a process that has only just begun."""
         if self.enough:
-            os.sched_setaffinity(pid, {self._workers[worker]})
+            os.sched_setaffinity(pid, {self.workers[worker]})
 
 
 async def take_turn(
