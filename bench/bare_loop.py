@@ -26,7 +26,7 @@ from rules.language.compile import CompiledRuleset, Verdict, compile_ruleset
 from rules.language.facts import Facts
 from rules.plan import EntityPlan
 from rules.step import amount_in
-from rules.velocity import EntityLogs, Subject, cuts_of, program_of, values_of
+from rules.velocity import EntityLogs, Subject, values_of
 from rules.windows import WindowLog
 
 # aiokafka is typed in part only.
@@ -42,14 +42,14 @@ def same_step(rule_file: str) -> Decide:
     ruleset = compile_ruleset((RULES / rule_file).read_text(), rule_file)
     plan, logs = ruleset.plan, dict[str, EntityLogs]()
     clock = period_clock(plan.time_zone)
-    entities = [(entity, program_of(entity), _asks_outcome(entity)) for entity in (*plan.desk, *plan.stations)]
+    entities = [(entity, values_of(entity), _asks_outcome(entity)) for entity in (*plan.desk, *plan.stations)]
 
     def decide(raw: bytes) -> bytes:
         purchase = decode_purchase(raw)
         subject = Subject(purchase, amount_in(plan, purchase), transaction_hash(purchase.transaction_id))
         values: list[int | None] = []
         visited: list[tuple[EntityLogs, bool]] = []
-        for entity, program, asks_outcome in entities:
+        for entity, measure, asks_outcome in entities:
             key = entity_key(entity.entity, purchase)
             if key is None:
                 values += [None] * len(entity.features)
@@ -57,7 +57,7 @@ def same_step(rule_file: str) -> Decide:
             of_entity = logs.get(key)
             if of_entity is None:
                 of_entity = logs[key] = _new_logs(entity)
-            values += values_of(entity, program, cuts_of(program, of_entity, subject, clock), subject)
+            values += measure(of_entity, subject, clock)
             visited.append((of_entity, asks_outcome))
         decision = _judged(ruleset, subject, values)
         for of_entity, asks_outcome in visited:

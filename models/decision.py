@@ -86,27 +86,29 @@ class InvalidDecision(ValueError):  # noqa: N818  # reads as what it says
 
 def encode_decision(decision: Decision) -> bytes:
     """The one text of a decision: JSON with the fields in the order of the class."""
-    text = orjson.dumps(
+    (
+        transaction_id, account_id, action, reasons, shadow, anomaly, contributions, features,
+        ruleset, version, amount, currency, event_time, late, degraded,
+    ) = decision  # fmt: skip
+    return orjson.dumps(
         {
-            "transaction_id": decision.transaction_id,
-            "account_id": decision.account_id,
-            "action": decision.action,
-            "reasons": [reason._asdict() for reason in decision.reasons],
-            "shadow": [reason._asdict() for reason in decision.shadow],
-            "anomaly": decision.anomaly,
-            "contributions": decision.contributions,
-            "features": decision.features,
-            "ruleset": decision.ruleset,
-            "ruleset_version": decision.ruleset_version,
-            "amount": decision.amount,
-            "currency": decision.currency,
-            "event_time": decision.event_time,
-            "late": decision.late,
-            "degraded": decision.degraded,
+            "transaction_id": transaction_id,
+            "account_id": account_id,
+            "action": action,
+            "reasons": [reason._asdict() for reason in reasons] if reasons else reasons,
+            "shadow": [reason._asdict() for reason in shadow] if shadow else shadow,
+            "anomaly": anomaly,
+            "contributions": contributions,
+            "features": features,
+            "ruleset": ruleset,
+            "ruleset_version": version,
+            "amount": amount,
+            "currency": currency,
+            "event_time": event_time,
+            "late": late,
+            "degraded": degraded,
         }
     )
-    # orjson leaves the room that it wrote in behind its text, some kilobytes; a copy has none.
-    return bytes(memoryview(text))
 
 
 _decision = TypeAdapter(Decision)

@@ -18,8 +18,13 @@ MIN_EVENT_TIME_MS: Final = 946_684_800_000
 MAX_EVENT_TIME_MS: Final = 4_102_444_800_000
 # 10^15 minor units: sums over any window stay far inside 64 bits.
 MAX_AMOUNT_MINOR: Final = 10**15
+MAX_ATTRIBUTES: Final = 32
 
-_CANONICAL_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}", re.ASCII)
+# Regular expressions, for one character of an identifier and for an IPv4 address as RFC 5952 has it.
+IDENTIFIER_CHARS: Final = r"[!-~\u00a1-\uffff]"
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]?|0)"
+CANONICAL_IPV4: Final = rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"
+_CANONICAL_IPV4: Final = re.compile(CANONICAL_IPV4)
 _RFC3339 = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?"
     r"(?P<offset>[Zz]|[+-]\d\d:\d\d)",
@@ -57,7 +62,7 @@ def _epoch_ms(value: object) -> object:
 
 Identifier = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[!-~\u00a1-\uffff]+$"),
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARS, pattern=f"^{IDENTIFIER_CHARS}+$"),
     Wanted(f"text of 1 to {MAX_ID_CHARS} characters without spaces, control characters or emoji"),
 ]
 AmountMinor = Annotated[

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
 
+from msgspec.structs import asdict
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.fields import (
+    MAX_ATTRIBUTES,
     AmountMinor,
     Country,
     Currency,
@@ -15,9 +18,10 @@ from models.fields import (
     IpAddress,
     MerchantCategory,
 )
+from models.plain_purchase import plain_purchase
 from models.problem import Wanted, first_problem
 
-MAX_ATTRIBUTES: Final = 32
+_Made = TypeVar("_Made", bound=BaseModel)
 
 
 class InvalidPurchase(ValueError):  # noqa: N818  # reads as what it says: an invalid purchase
@@ -74,7 +78,34 @@ _purchase = TypeAdapter(Purchase)
 
 def decode_purchase(raw: bytes) -> Purchase:
     """Read a purchase from JSON. Raises InvalidPurchase."""
+    plain = plain_purchase(raw)
+    if plain is not None:
+        fields = asdict(plain)
+        if plain.location is not None:
+            fields["location"] = _made(Location, asdict(plain.location))
+        if plain.instalments is not None:
+            fields["instalments"] = _made(Instalments, asdict(plain.instalments))
+        return _made(Purchase, fields)
     try:
         return _purchase.validate_json(raw)
     except ValidationError as error:
         raise InvalidPurchase(first_problem(error, "purchase")) from None
+
+
+_FIELD_NAMES: Final[Mapping[type[BaseModel], set[str]]] = {
+    model: set(model.model_fields) for model in (Purchase, Location, Instalments)
+}
+_set_fields, _set_field_names, _set_extra, _set_private = (
+    vars(BaseModel)[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+
+
+def _made(model: type[_Made], fields: dict[str, Any]) -> _Made:
+    """A record of fields that were checked: what `model_construct` makes, at a tenth of its cost."""
+    made = model.__new__(model)
+    _set_fields(made, fields)
+    _set_field_names(made, _FIELD_NAMES[model])
+    _set_extra(made, None)
+    _set_private(made, None)
+    return made

@@ -11,7 +11,7 @@ import orjson
 
 from models.decision import Action, Decision, decode_decision
 from models.reconciliation import Reconciliation
-from rules.block_log import BlockLog
+from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
 from rules.entity import transaction_hash
 from rules.fold import Output
@@ -25,8 +25,9 @@ _KEY: Final = b"G"
 _WAITING: Final = b"H"
 _IS_WAITING: Final = b"1"
 _SEQUENCE: Final = struct.Struct(">Q")
-_HEAD: Final = struct.Struct("<q8s8scHH")
 _DIGEST_BYTES: Final = 8
+# An answer: its digest, the code of its action, and behind them the tier, the cause and the version as JSON.
+_HEAD: Final = struct.Struct(f"<{_DIGEST_BYTES}sc")
 
 
 class Answer(NamedTuple):
@@ -44,7 +45,7 @@ class Answer(NamedTuple):
     version: str
 
 
-class Answers(BlockLog[Answer]):
+class Answers(BlockLog):
     """The degraded answers of one fold, and which of them still wait for the full decision.
 
     Each distinct answer is reconciled once: at once where the decision is kept already, else right behind it. The
@@ -61,7 +62,7 @@ class Answers(BlockLog[Answer]):
 
         The latter when an answer is forgotten that still waits.
         """
-        super().__init__(_KEY, KEEP_PER_ACCOUNT, _encode, _decode)
+        super().__init__(_KEY, KEEP_PER_ACCOUNT)
         self._now_ms = now_ms
         self._notice = notice
         # By sequence. The state has a record for each.
@@ -85,27 +86,29 @@ class Answers(BlockLog[Answer]):
         for _, earlier in self._of(answer.account_id, answer.transaction):
             if earlier.digest == answer.digest:
                 return ()
-        sequence = self.keep(answer, self._now_ms())
+        sequence = self.enter(
+            answer.account_id, answer.transaction, answer.event_time_ms, _content_of(answer), self._now_ms()
+        )
         if first is not None:
-            return [self._reconciled(answer, first)]
+            return [self._reconciled(answer, first.text)]
         self._waiting.add(sequence)
         self._begun[sequence] = None
         return ()
 
-    def decided(self, first: FirstDecision) -> Sequence[Output]:
-        """A transaction has its full decision: reconcile the answers that wait for it."""
-        outputs: Sequence[Output] = ()
-        if self._waiting:
-            of_transaction = list(self._of(first.account_id, first.transaction))
-            waiting = [(sequence, answer) for sequence, answer in of_transaction if sequence in self._waiting]
-            for sequence, _ in waiting:
-                self._end(sequence)
-            outputs = [self._reconciled(answer, first) for _, answer in waiting]
+    def decided(self, account_id: str, transaction: bytes, text: bytes) -> Sequence[Output]:
+        """A transaction has its full decision, of this text: reconcile the answers that wait for it."""
+        if not self._waiting:
+            return ()
+        waiting = [each for each in self._of(account_id, transaction) if each[0] in self._waiting]
+        for sequence, _ in waiting:
+            self._end(sequence)
+        outputs = [self._reconciled(answer, text) for _, answer in waiting]
         self.let_go(self._now_ms())
         return outputs
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
+        self.let_go(self._now_ms())
         yield from super().changes()
         for sequence in self._begun:
             yield _WAITING + _SEQUENCE.pack(sequence), _IS_WAITING
@@ -119,12 +122,12 @@ class Answers(BlockLog[Answer]):
         super().restore(records)
         self._waiting = {_SEQUENCE.unpack(key[1:])[0] for key in records if key[:1] == _WAITING}
 
-    def _of(self, account_id: str, transaction: bytes) -> Iterator[tuple[int, Answer]]:
-        return (
-            (sequence, answer)
-            for sequence, answer in self.of_transaction(transaction)
-            if answer.account_id == account_id
-        )
+    def _of(self, account_id: str, transaction: bytes) -> list[tuple[int, Answer]]:
+        return [
+            (sequence, _answer_in(transaction, entry))
+            for sequence, entry in self.of_transaction(transaction)
+            if account_of(entry) == account_id
+        ]
 
     def _end(self, sequence: int) -> None:
         """An answer waits no longer; the state never hears of one that did not wait to the end of its run."""
@@ -141,8 +144,8 @@ class Answers(BlockLog[Answer]):
             if self._notice is not None:
                 self._notice(None)
 
-    def _reconciled(self, answer: Answer, first: FirstDecision) -> Output:
-        reconciliation = _reconciliation_of(answer, decode_decision(first.text))
+    def _reconciled(self, answer: Answer, text: bytes) -> Output:
+        reconciliation = _reconciliation_of(answer, decode_decision(text))
         if self._notice is not None:
             self._notice(reconciliation)
         return Output(RECONCILIATIONS, answer.account_id.encode(), reconciliation.model_dump_json().encode())
@@ -177,26 +180,12 @@ def _reconciliation_of(answer: Answer, decided: Decision) -> Reconciliation:
     )
 
 
-def _encode(answer: Answer) -> bytes:
-    account, told = answer.account_id.encode(), orjson.dumps((answer.degraded, answer.version))
-    head = _HEAD.pack(
-        answer.event_time_ms,
-        answer.transaction,
-        answer.digest,
-        ACTION_CODES[answer.action],
-        len(account),
-        len(told),
-    )
-    return b"".join((head, account, told))
+def _content_of(answer: Answer) -> bytes:
+    return _HEAD.pack(answer.digest, ACTION_CODES[answer.action]) + orjson.dumps((answer.degraded, answer.version))
 
 
-def _decode(raw: bytes) -> Iterator[Answer]:
-    position = 0
-    while position < len(raw):
-        event_time_ms, transaction, digest, action, account_length, told_length = _HEAD.unpack_from(raw, position)
-        begin = position + _HEAD.size
-        middle = begin + account_length
-        position = middle + told_length
-        degraded, version = orjson.loads(raw[middle:position])
-        account_id = raw[begin:middle].decode()
-        yield Answer(account_id, transaction, digest, event_time_ms, ACTION_OF[action], tuple(degraded), version)
+def _answer_in(transaction: bytes, entry: bytes) -> Answer:
+    begin = content_at(entry)
+    digest, action = _HEAD.unpack_from(entry, begin)
+    degraded, version = orjson.loads(entry[begin + _HEAD.size :])
+    return Answer(account_of(entry), transaction, digest, time_of(entry), ACTION_OF[action], tuple(degraded), version)

@@ -3,120 +3,118 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar
 
 # How long an entry is kept, in event time, and how many for a partition.
 KEEP_MS: Final = 86_400_000
 KEEP_IN_ALL: Final = 250_000
 
 _SEQUENCE: Final = struct.Struct(">Q")
+# A block: the oldest sequence that was kept when it was written, and how long what its entries have in common is.
+_BLOCK: Final = struct.Struct(">QI")
+# An entry: how long its content is, event time, transaction, how long its account is. Account and content follow.
+_ENTRY: Final = struct.Struct("<Iq8sH")
+_pack = _ENTRY.pack
+_TIME: Final = struct.Struct("<q")
+_TIME_AT: Final = 4
+_TRANSACTION: Final = slice(12, 20)
+_ACCOUNT_LENGTH: Final = struct.Struct("<H")
+_ACCOUNT_LENGTH_AT: Final = 20
+
+_Named = TypeVar("_Named", str, bytes)
+# Sequences by what they belong to: most have one, and a list of one would cost three times as much.
+_Index = dict[_Named, int | list[int]]
 
 
-class Entry(Protocol):
-    """What is kept of a transaction, known by its hash."""
-
-    @property
-    def account_id(self) -> str: ...  # noqa: D102  # named by the class
-    @property
-    def transaction(self) -> bytes: ...  # noqa: D102
-    @property
-    def event_time_ms(self) -> int: ...  # noqa: D102
-
-
-KeptEntry = TypeVar("KeptEntry", bound=Entry)
-
-
-class BlockLog(Generic[KeptEntry]):
-    """Entries of one fold, oldest out first.
+class BlockLog:
+    """Entries of one fold, oldest out first; each is the content that is kept of a transaction of an account.
 
     The state holds them in blocks, one for each run in which there were any, so that a run writes one record
     for all of them; it also tells the oldest sequence that was kept then. A block goes when the last of its
-    entries does.
+    entries does. Entries are kept in memory as the bytes that they are in their block.
     """
 
-    def __init__(
-        self,
-        key: bytes,
-        keep_per_account: int,
-        encode: Callable[[KeptEntry], bytes],
-        decode: Callable[[bytes], Iterable[KeptEntry]],
-    ) -> None:
-        """`key` is the byte that the keys of the state records begin with.
-
-        `encode` gives an entry's text, `decode` the entries whose texts lie one behind the other.
-        """
+    def __init__(self, key: bytes, keep_per_account: int) -> None:
+        """`key` is the byte that the keys of the state records begin with."""
         self._key = key
         self._keep_per_account = keep_per_account
-        self._encode = encode
-        self._decode = decode
         # By sequence, which counts all entries ever kept.
-        self._kept: OrderedDict[int, KeptEntry] = OrderedDict()
-        self._by_account: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._kept: dict[int, bytes] = {}
+        self._by_account: _Index[str] = {}
         # A transaction is one account's, but nothing keeps two accounts from sending the same id.
-        self._by_transaction: dict[bytes, list[int]] = {}
+        self._by_transaction: _Index[bytes] = {}
         self._next = 0
+        # The oldest that is kept, and its event time.
+        self._oldest = 0
+        self._oldest_ms = 0
         # First sequences of the blocks that are written, oldest first; a block is named by its first sequence.
         self._blocks: deque[int] = deque()
-        self._unwritten: list[KeptEntry] = []
+        self._unwritten: list[bytes] = []
 
-    def of_transaction(self, transaction: bytes) -> Iterator[tuple[int, KeptEntry]]:
-        """What is kept of a transaction, of any account, oldest first, each entry with its sequence."""
-        for sequence in self._by_transaction.get(transaction, ()):
-            yield sequence, self._kept[sequence]
-
-    def keep(self, entry: KeptEntry, now_ms: int) -> int:
+    def enter(self, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int) -> int:
         """Keep an entry, let go of the oldest, and return its sequence; `now_ms` is the latest event time seen."""
+        account = account_id.encode()
+        entry = _pack(len(content), event_time_ms, transaction, len(account)) + account + content
         sequence = self._next
-        self._add(sequence, entry)
-        self._next += 1
+        self._next = sequence + 1
         self._unwritten.append(entry)
-        self.let_go(now_ms)
+        self._add(sequence, account_id, transaction, entry)
+        if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
+            self.let_go(now_ms)
         return sequence
+
+    def of_transaction(self, transaction: bytes) -> list[tuple[int, bytes]]:
+        """What is kept of a transaction, of any account, oldest first: each entry with its sequence."""
+        sequences = self._by_transaction.get(transaction)
+        if sequences is None:
+            return []
+        kept = self._kept
+        return [(each, kept[each]) for each in ([sequences] if isinstance(sequences, int) else sequences)]
 
     def let_go(self, now_ms: int) -> None:
         """Forget what is too old or too much, but never the newest.
 
         How often this is called in between makes no difference to what is kept after it.
         """
-        while len(self._kept) > 1:
-            oldest = next(iter(self._kept))
-            if len(self._kept) <= KEEP_IN_ALL and self._kept[oldest].event_time_ms >= now_ms - KEEP_MS:
-                return
-            self._forget(oldest)
+        kept = self._kept
+        while (len(kept) > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and len(kept) > 1:
+            self._forget(self._oldest)
 
-    def _add(self, sequence: int, entry: KeptEntry) -> None:
-        account_id = entry.account_id
-        self._kept[sequence] = entry
-        of_account = self._by_account[account_id]
-        of_account.append(sequence)
-        self._by_transaction.setdefault(entry.transaction, []).append(sequence)
-        if len(of_account) > self._keep_per_account:
-            self._forget(of_account[0])
+    def _add(self, sequence: int, account_id: str, transaction: bytes, entry: bytes) -> None:
+        kept = self._kept
+        kept[sequence] = entry
+        if len(kept) == 1:
+            self._oldest, self._oldest_ms = sequence, time_of(entry)
+        # Where a name has none yet, what comes back is this very sequence.
+        if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
+            _link(self._by_transaction, transaction, others, sequence)
+        if (others := self._by_account.setdefault(account_id, sequence)) is not sequence:
+            of_account = _link(self._by_account, account_id, others, sequence)
+            if len(of_account) > self._keep_per_account:
+                self._forget(of_account[0])
 
     def _forget(self, sequence: int) -> None:
-        gone = self._kept.pop(sequence)
-        of_account = self._by_account[gone.account_id]
-        of_account.remove(sequence)
-        if not of_account:
-            del self._by_account[gone.account_id]
-        of_transaction = self._by_transaction[gone.transaction]
-        of_transaction.remove(sequence)
-        if not of_transaction:
-            del self._by_transaction[gone.transaction]
+        kept = self._kept
+        gone = kept.pop(sequence)
+        _unlink(self._by_account, account_of(gone), sequence)
+        _unlink(self._by_transaction, gone[_TRANSACTION], sequence)
+        if sequence == self._oldest and kept:
+            while sequence not in kept:
+                sequence += 1
+            self._oldest, self._oldest_ms = sequence, time_of(kept[sequence])
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
         if not self._kept:
             return
-        oldest = next(iter(self._kept))
         if self._unwritten:
             entries, self._unwritten = self._unwritten, []
-            begin = self._next - len(entries)
+            begin, common = self._next - len(entries), self._in_common()
             self._blocks.append(begin)
-            yield self._block_key(begin), b"".join((_SEQUENCE.pack(oldest), *map(self._encode, entries)))
-        while len(self._blocks) > 1 and self._blocks[1] <= oldest:
+            yield self._block_key(begin), b"".join((_BLOCK.pack(self._oldest, len(common)), common, *entries))
+        while len(self._blocks) > 1 and self._blocks[1] <= self._oldest:
             yield self._block_key(self._blocks.popleft()), None
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
@@ -124,14 +122,64 @@ class BlockLog(Generic[KeptEntry]):
         blocks = {_SEQUENCE.unpack(key[1:])[0]: raw for key, raw in records.items() if key[:1] == self._key}
         if not blocks:
             return
-        (oldest,) = _SEQUENCE.unpack_from(blocks[max(blocks)])
+        oldest, _ = _BLOCK.unpack_from(blocks[max(blocks)])
         for begin in sorted(blocks):
             self._blocks.append(begin)
-            self._next = begin
-            for entry in self._decode(blocks[begin][_SEQUENCE.size :]):
-                if self._next >= oldest:
-                    self._add(self._next, entry)
-                self._next += 1
+            self._restore_block(begin, blocks[begin], oldest)
+
+    def _restore_block(self, sequence: int, raw: bytes, oldest: int) -> None:
+        _, common_length = _BLOCK.unpack_from(raw)
+        position = _BLOCK.size + common_length
+        self._take_in_common(raw[_BLOCK.size : position])
+        while position < len(raw):
+            content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
+            entry = raw[position : position + _ENTRY.size + account_length + content_length]
+            if sequence >= oldest:
+                self._add(sequence, account_of(entry), transaction, entry)
+            sequence += 1
+            position += len(entry)
+        self._next = sequence
+
+    def _in_common(self) -> bytes:
+        """What the entries that are not written yet have in common, to be written once for all; asked for once."""
+        return b""
+
+    def _take_in_common(self, raw: bytes) -> None:
+        """Take back what the entries of a block have in common."""
 
     def _block_key(self, begin: int) -> bytes:
         return self._key + _SEQUENCE.pack(begin)
+
+
+def time_of(entry: bytes) -> int:
+    """An entry's event time, epoch milliseconds."""
+    return _TIME.unpack_from(entry, _TIME_AT)[0]
+
+
+def account_of(entry: bytes) -> str:
+    """Whose transaction an entry is of."""
+    return entry[_ENTRY.size : content_at(entry)].decode()
+
+
+def content_at(entry: bytes) -> int:
+    """Where an entry's content begins; it goes to the end."""
+    return _ENTRY.size + _ACCOUNT_LENGTH.unpack_from(entry, _ACCOUNT_LENGTH_AT)[0]
+
+
+def _link(index: _Index[_Named], name: _Named, others: int | list[int], sequence: int) -> list[int]:
+    """Enter a sequence beside the others of its name; returns all of the name's."""
+    if isinstance(others, int):
+        others = index[name] = [others]
+    others.append(sequence)
+    return others
+
+
+def _unlink(index: _Index[_Named], name: _Named, sequence: int) -> None:
+    """Take a sequence out from under its name."""
+    sequences = index[name]
+    if isinstance(sequences, int):
+        del index[name]
+        return
+    sequences.remove(sequence)
+    if len(sequences) == 1:
+        index[name] = sequences[0]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from itertools import accumulate, pairwise
+from typing import Final, cast
 
 from rules.fold import Headers, SourceRecord
 
@@ -25,14 +26,8 @@ class InvalidBundleError(ValueError):
     """Bytes that are no bundle."""
 
 
-class Bundled(NamedTuple):
-    """One purchase of a bundle, as it came in."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+# A purchase of a bundle as it came in: offset, timestamp, key, value and headers.
+Bundled = tuple[int, int, bytes | None, bytes | None, Headers]
 
 
 def pack_bundle(records: Sequence[SourceRecord]) -> bytes:
@@ -71,21 +66,22 @@ def unpack_bundle(raw: bytes) -> list[Bundled]:
     if position != len(raw) or None in packed:
         raise InvalidBundleError(f"a bundle of {position} bytes has {len(raw)}")
     headers = [_unpack_headers(each) if each else () for each in packed]
-    return list(map(Bundled, offsets, timestamps, keys, values, headers))
+    return list(zip(offsets, timestamps, keys, values, headers, strict=True))
 
 
-def _cut(raw: bytes, position: int, lengths: Sequence[int]) -> tuple[list[bytes | None], int]:
+def _cut(raw: bytes, position: int, lengths: Sequence[int]) -> tuple[Sequence[bytes | None], int]:
     """Pieces of these lengths, one behind the other, and the position behind the last."""
-    if min(lengths) < _ABSENT:
+    least = min(lengths)
+    if least < _ABSENT:
         raise InvalidBundleError("not a bundle: a length below nothing")
-    parts: list[bytes | None] = []
-    for length in lengths:
-        if length == _ABSENT:
-            parts.append(None)
-            continue
-        parts.append(raw[position : position + length])
-        position += length
-    return parts, position
+    if not any(lengths):
+        return (b"",) * len(lengths), position
+    present = lengths if least >= 0 else [max(0, length) for length in lengths]
+    ends = list(accumulate(present, initial=position))
+    parts = [raw[begin:end] for begin, end in pairwise(ends)]
+    if least >= 0:
+        return parts, ends[-1]
+    return [None if length == _ABSENT else part for length, part in zip(lengths, parts, strict=True)], ends[-1]
 
 
 def _columns(count: int) -> str:

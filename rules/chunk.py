@@ -1,95 +1,119 @@
 """The bytes of a few neighbouring rows of a window log: what one purchase rewrites in the changelog.
 
-A head, then row after row, so that one more row at the end is appended to the bytes before it.
+A head, then column after column as a log holds them in memory, so that a purchase costs a few copies and nothing for
+each row. Numbers are in the machine's byte order, little-endian on all that Stopbank runs on.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
-from rules.windows import Row, WindowLog
+from rules.plan import ENTITY_FIELDS
+from rules.windows import WindowLog
 
-# Version, flags, row count, first seen, keep, length of the field names; little-endian.
-_HEAD: Final = struct.Struct("<BBHqqH")
-_VERSION: Final = 2
+# Flags, rows dropped before the first, rows, fields, first seen, keep.
+_HEAD: Final = struct.Struct("<BBBBqq")
+_TIME: Final = struct.Struct("<q")
 _MERGED: Final = 1
-# 80 bits hold the sum of more purchases than an entity can have.
-_SUM_BYTES: Final = 10
-_SINGLE_NUMBERS: Final = 2
+_WIDE: Final = 2
+_NUMBER_BYTES: Final = 8
+_WIDE_BYTES: Final = 16
+_COUNT_BYTES: Final = 4
+# A field is kept as its place among those that there are: a new one goes behind them.
+_CODES: Final = {field: code for code, field in enumerate(ENTITY_FIELDS)}
 
 
-class Chunk(NamedTuple):
-    """Rows as they were kept, with the fields that their `values` belong to, and what holds for the whole log."""
+class ChunkHead(NamedTuple):
+    """What a chunk says, without its rows.
 
+    `skip` is how many rows were dropped before its first, `last_ms` its newest row's time. `first_seen_ms` and
+    `keep_ms` are the whole log's, when the chunk was written: those of the last chunk hold.
+    """
+
+    skip: int
     first_seen_ms: int
     keep_ms: int
-    fields: tuple[str, ...]
-    rows: list[Row]
+    last_ms: int
 
 
-@lru_cache(maxsize=64)
-def single_layout(fields: int) -> struct.Struct:
-    """A row that stands for one purchase: time, amount, the values' hashes, the transaction."""
-    return struct.Struct(f"<{_SINGLE_NUMBERS + fields}q8s")
+def encode_chunk(log: WindowLog, first: int, end: int, skip: int, keep_ms: int) -> bytes:
+    """The rows [first, end) of a log as bytes."""
+    sums, merged, rows, columns = log.sums[first : end + 1], log.merged, end - first, log.columns
+    flags, packed_sums = (0, sums.tobytes()) if isinstance(sums, array) else _packed_sums(sums)
+    times, transactions = log.times[first:end].tobytes(), log.transactions[_NUMBER_BYTES * first : _NUMBER_BYTES * end]
+    if merged is None and not columns:
+        head = _HEAD.pack(flags, skip, rows, 0, log.first_seen_ms, keep_ms)
+        return b"".join((head, times, packed_sums, transactions))
+    parts = [bytes([_CODES[field] for field in columns]), times, packed_sums, transactions]
+    parts += [column[first:end].tobytes() for column in columns.values()]
+    if merged is not None and log.count(first, end) > rows:
+        flags |= _MERGED
+        parts.append(array("I", [log.count(index, index + 1) for index in range(first, end)]).tobytes())
+        parts += [array("q", amounts[first:end]).tobytes() for amounts in (merged.lows, merged.highs)]
+    return b"".join((_HEAD.pack(flags, skip, rows, len(columns), log.first_seen_ms, keep_ms), *parts))
 
 
-@lru_cache(maxsize=64)
-def _merged_layout(fields: int) -> struct.Struct:
-    """A merged row: time, purchases, lowest and highest amount, the values' hashes, the sum, the transaction."""
-    return struct.Struct(f"<{4 + fields}q{_SUM_BYTES}s8s")
+def _packed_sums(sums: list[int]) -> tuple[int, bytes]:
+    try:
+        return 0, array("q", sums).tobytes()
+    except OverflowError:
+        return _WIDE, b"".join([total.to_bytes(_WIDE_BYTES, "little", signed=True) for total in sums])
 
 
-def encode_rows(log: WindowLog, begin: int, end: int) -> tuple[int, bytes]:
-    """Flags, and rows [begin, end) as bytes; counts and extreme amounts only where rows were merged."""
-    merged = log.counts[end] - log.counts[begin] > end - begin
-    if not merged:
-        pack = single_layout(len(log.columns)).pack
-        rows = [log.row(index) for index in range(begin, end)]
-        return 0, b"".join([pack(row.time_ms, row.sum_minor, *row.values, row.transaction) for row in rows])
-    pack = _merged_layout(len(log.columns)).pack
-    return _MERGED, b"".join(
-        [
-            pack(
-                row.time_ms,
-                row.purchases,
-                row.low_minor,
-                row.high_minor,
-                *row.values,
-                row.sum_minor.to_bytes(_SUM_BYTES, "little"),
-                row.transaction,
-            )
-            for row in (log.row(index) for index in range(begin, end))
-        ]
-    )
+def head_of(raw: bytes) -> ChunkHead:
+    """What a chunk says, without its rows."""
+    _, skip, rows, fields, first_seen_ms, keep_ms = _HEAD.unpack_from(raw)
+    (last_ms,) = _TIME.unpack_from(raw, _HEAD.size + fields + _NUMBER_BYTES * (rows - 1))
+    return ChunkHead(skip, first_seen_ms, keep_ms, last_ms)
 
 
-def encode_chunk(flags: int, count: int, log: WindowLog, keep_ms: int, rows: bytes | bytearray) -> bytes:
-    """A chunk of rows that were encoded before."""
-    assert log.first_seen_ms is not None, "a log with rows has a beginning"
-    names = ",".join(log.columns).encode() if log.columns else b""
-    return b"".join((_HEAD.pack(_VERSION, flags, count, log.first_seen_ms, keep_ms, len(names)), names, rows))
+def fill(log: WindowLog, chunks: Sequence[bytes]) -> None:
+    """Fill an empty log with the rows of its chunks, oldest first; the inverse of `encode_chunk`."""
+    for raw in chunks:
+        _append(log, raw)
+    log.first_seen_ms = head_of(chunks[-1]).first_seen_ms
 
 
-def decode_chunk(raw: bytes) -> Chunk:
-    """Rows as they were; the inverse of `encode_chunk`."""
-    _, flags, count, first_seen_ms, keep_ms, names_length = _HEAD.unpack_from(raw)
-    begin = _HEAD.size + names_length
-    fields = tuple(raw[_HEAD.size : begin].decode().split(",")) if names_length else ()
-    layout = _merged_layout(len(fields)) if flags & _MERGED else single_layout(len(fields))
-    body = memoryview(raw)[begin : begin + count * layout.size]
-    rows = [_merged_row(parts) if flags & _MERGED else _single_row(parts) for parts in layout.iter_unpack(body)]
-    return Chunk(first_seen_ms, keep_ms, fields, rows)
+def _append(log: WindowLog, raw: bytes) -> None:
+    flags, _, rows, fields, _, _ = _HEAD.unpack_from(raw)
+    at, length = _HEAD.size + fields, _NUMBER_BYTES * rows
+    names = [ENTITY_FIELDS[code] for code in raw[_HEAD.size : at]]
+    # Older chunks lack the fields that came later.
+    for field in names:
+        if field not in log.columns:
+            log.add_column(field)
+    merged = log.begin_merging() if flags & _MERGED else log.merged
+    log.times.frombytes(raw[at : at + length])
+    at += length
+    sums_end = at + (rows + 1) * (_WIDE_BYTES if flags & _WIDE else _NUMBER_BYTES)
+    _append_sums(log, raw[at:sums_end], wide=bool(flags & _WIDE))
+    log.transactions += raw[sums_end : sums_end + length]
+    at = sums_end + length
+    if log.columns:
+        values = {field: raw[at + place * length :][:length] for place, field in enumerate(names)}
+        for field, column in log.columns.items():
+            column.frombytes(values.get(field) or bytes(length))
+        at += fields * length
+    if merged is not None and flags & _MERGED:
+        counts = array("I", raw[at : at + _COUNT_BYTES * rows])
+        amounts = array("q", raw[at + _COUNT_BYTES * rows :])
+        for count, low_minor, high_minor in zip(counts, amounts[:rows], amounts[rows:], strict=True):
+            merged.append(count, low_minor, high_minor)
+    elif merged is not None:
+        for amount_minor in log.amounts(len(log.times) - rows, len(log.times)):
+            merged.append(1, amount_minor, amount_minor)
 
 
-def _single_row(parts: Sequence[int | bytes]) -> Row:
-    time_ms, amount_minor, *values, transaction = parts
-    return Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, tuple(values))  # pyright: ignore[reportArgumentType]  # struct's parts are untyped
-
-
-def _merged_row(parts: Sequence[int | bytes]) -> Row:
-    time_ms, purchases, low_minor, high_minor, *values, packed, transaction = parts
-    sum_minor = int.from_bytes(packed, "little")  # pyright: ignore[reportArgumentType]  # as above
-    return Row(time_ms, purchases, sum_minor, low_minor, high_minor, transaction, tuple(values))  # pyright: ignore[reportArgumentType]  # as above
+def _append_sums(log: WindowLog, raw: bytes, *, wide: bool) -> None:
+    """Running totals, whose first is the last of the chunk before."""
+    log.sums.pop()
+    if wide:
+        every = range(0, len(raw), _WIDE_BYTES)
+        log.sums = [*log.sums, *[int.from_bytes(raw[at : at + _WIDE_BYTES], "little", signed=True) for at in every]]
+    elif isinstance(log.sums, array):
+        log.sums.frombytes(raw)
+    else:
+        log.sums += array("q", raw)

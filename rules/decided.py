@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from models.decision import Action
-from rules.block_log import BlockLog
+import orjson
+
+from models.decision import Action, Decision, encode_decision
+from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.body import BODY_BYTES
 
 # For one account; for how long, and how many in all: see rules/block_log.py.
 KEEP_PER_ACCOUNT: Final = 64
 
 _KEY: Final = b"D"
-_HEAD: Final = struct.Struct(f"<q8s{BODY_BYTES}scHI")
+_APPROVE: Final = Action.APPROVE
 ACTION_CODES: Final = {Action.APPROVE: b"a", Action.FLAG: b"f", Action.BLOCK: b"b"}
 ACTION_OF: Final = {code: action for action, code in ACTION_CODES.items()}
+# In the place of an action's code: a plain approval, whose text is not kept.
+_PLAIN: Final = b"p"
+_SHAPE_BYTES: Final = 8
+
+# What plain approvals by one ruleset have in common: its id, its version, and the names of its features.
+_Shape = tuple[str, ...]
 
 
 class FirstDecision(NamedTuple):
@@ -30,45 +37,83 @@ class FirstDecision(NamedTuple):
     text: bytes
 
 
-class Decided(BlockLog[FirstDecision]):
-    """First decisions of one fold."""
+class Decided(BlockLog):
+    """First decisions of one fold.
+
+    Most are plain approvals: nothing matched and nothing was amiss. Of these only what differs between two such
+    decisions by one ruleset is kept, and their text is made of it again when it is asked for.
+    """
 
     def __init__(self) -> None:
-        super().__init__(_KEY, KEEP_PER_ACCOUNT, _encode, _decode)
+        super().__init__(_KEY, KEEP_PER_ACCOUNT)
+        # By the digest that entries have of them. They are as few as the rulesets that were ever in force here.
+        self._shapes: dict[bytes, _Shape] = {}
+        # The beginning, behind the body, of plain approvals that are not written yet.
+        self._unwritten_shapes: dict[_Shape, bytes] = {}
+
+    def keep(self, decision: Decision, transaction: bytes, body: bytes, text: bytes, now_ms: int) -> None:
+        """Keep a decision and let go of the oldest; `text` is as `encode_decision` gives it.
+
+        `now_ms` is the latest event time seen.
+        """
+        (
+            transaction_id, account_id, action, reasons, shadow, anomaly, causes, features,
+            ruleset, version, amount, currency, event_time_ms, late, degraded,
+        ) = decision  # fmt: skip
+        if action is not _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
+            content = ACTION_CODES[Action(action)] + text
+        else:
+            shape = (ruleset, version, *features)
+            head = self._unwritten_shapes.get(shape) or self._begin_shape(shape)
+            content = head + orjson.dumps((transaction_id, amount, currency, *features.values()))
+        self.enter(account_id, transaction, event_time_ms, body + content, now_ms)
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
-        for _, decision in self.of_transaction(transaction):
-            if decision.account_id == account_id:
-                return decision
+        for _, entry in self.of_transaction(transaction):
+            if account_of(entry) == account_id:
+                return self._first(transaction, entry)
         return None
+
+    def knows(self, account_id: str, transaction: bytes) -> bool:
+        """Whether the first decision on a transaction of an account is still kept."""
+        return any(account_of(entry) == account_id for _, entry in self.of_transaction(transaction))
 
     def find_in_all(self, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of any account; the earliest, where there are several."""
-        for _, decision in self.of_transaction(transaction):
-            return decision
+        for _, entry in self.of_transaction(transaction):
+            return self._first(transaction, entry)
         return None
 
+    def _first(self, transaction: bytes, entry: bytes) -> FirstDecision:
+        account_id, event_time_ms, body_at = account_of(entry), time_of(entry), content_at(entry)
+        code_at = body_at + BODY_BYTES
+        body, code, rest = entry[body_at:code_at], entry[code_at : code_at + 1], entry[code_at + 1 :]
+        if code != _PLAIN:
+            return FirstDecision(account_id, transaction, body, event_time_ms, ACTION_OF[code], rest)
+        ruleset, version, *names = self._shapes[rest[:_SHAPE_BYTES]]
+        transaction_id, amount, currency, *values = orjson.loads(rest[_SHAPE_BYTES:])
+        features = dict(zip(names, values, strict=True))
+        decision = Decision(
+            transaction_id, account_id, _APPROVE, [], [], None, [], features,
+            ruleset, version, amount, currency, event_time_ms, late=False, degraded=[],
+        )  # fmt: skip
+        return FirstDecision(account_id, transaction, body, event_time_ms, _APPROVE, encode_decision(decision))
 
-def _encode(decision: FirstDecision) -> bytes:
-    account = decision.account_id.encode()
-    head = _HEAD.pack(
-        decision.event_time_ms,
-        decision.transaction,
-        decision.body,
-        ACTION_CODES[decision.action],
-        len(account),
-        len(decision.text),
-    )
-    return b"".join((head, account, decision.text))
+    def _begin_shape(self, shape: _Shape) -> bytes:
+        digest = self._know(shape)
+        head = self._unwritten_shapes[shape] = _PLAIN + digest
+        return head
 
+    def _know(self, shape: _Shape) -> bytes:
+        digest = blake2b(orjson.dumps(shape), digest_size=_SHAPE_BYTES).digest()
+        self._shapes[digest] = shape
+        return digest
 
-def _decode(raw: bytes) -> Iterator[FirstDecision]:
-    position = 0
-    while position < len(raw):
-        event_time_ms, transaction, body, action, account_length, text_length = _HEAD.unpack_from(raw, position)
-        begin = position + _HEAD.size
-        middle = begin + account_length
-        position = middle + text_length
-        account_id = raw[begin:middle].decode()
-        yield FirstDecision(account_id, transaction, body, event_time_ms, ACTION_OF[action], raw[middle:position])
+    def _in_common(self) -> bytes:
+        shapes, self._unwritten_shapes = self._unwritten_shapes, {}
+        return orjson.dumps(list(shapes)) if shapes else b""
+
+    def _take_in_common(self, raw: bytes) -> None:
+        for shape in orjson.loads(raw) if raw else ():
+            self._know(tuple(shape))

@@ -14,7 +14,7 @@ from rules.anomaly import Observation, Population, Score, learn, score
 from rules.calendar import period_clock
 from rules.credit import Available
 from rules.entity import entity_key
-from rules.entity_books import Book, EntityBooks
+from rules.entity_books import Book
 from rules.language.compile import CompiledRuleset, Verdict
 from rules.language.facts import Facts
 from rules.logbook import Logbook
@@ -22,7 +22,7 @@ from rules.plan import EntityPlan, RulesetPlan
 from rules.reservation import Reservation
 from rules.reservations import Reservations
 from rules.route import Stamp
-from rules.velocity import Cut, Program, Subject, clears_of, cuts_of, program_of, values_of
+from rules.velocity import Clears, EntityLogs, Subject, clears_of, values_of
 from rules.watermark import Watermark
 
 _POPULATION: Final = b"Q"
@@ -30,35 +30,16 @@ _POPULATION: Final = b"Q"
 _CREDIT_UNKNOWN: Final = "credit-unknown"
 _NO_CREDIT: Final = Available(None, None)
 
-Clears = Sequence[int | None]
+# What the rules say where none of them matches.
+_NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
 
 
 class Visit(NamedTuple):
-    """An entity that is counted with the account, as this purchase finds it."""
+    """An entity that is counted with the account, as a purchase finds it: what it has bought, and its features."""
 
     plan: EntityPlan
     key: str
-    books: EntityBooks | None
-
-
-class Measured(NamedTuple):
-    """One entity's features, and the rows that they were measured on."""
-
-    program: Program
-    cuts: Sequence[Cut]
-    values: Sequence[int | None]
-
-
-class Assessment(NamedTuple):
-    """All that the rules look at for one purchase, `values` in the order of the plan's features."""
-
-    subject: Subject
-    measured: Sequence[Measured | None]
-    values: Sequence[int | None]
-    available: Available
-    unusual: Score | None
-    late: bool
-    degraded: list[str]
+    logs: EntityLogs
 
 
 def decision_of(
@@ -174,19 +155,30 @@ class Decider:
         `late` says that it was late at a station already.
         """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
-        visits = [self._visit(entity, purchase) for entity in plan.desk]
-        known = False
-        for visit in visits:
-            known = known or (visit is not None and self._logbook.knows(visit.key, visit.books, transaction))
-        subject = Subject(purchase, amount_minor, transaction, known)
-        assessment = self._assess(ruleset, subject, account, visits, stamps, late=late)
-        verdict = _judge(ruleset, assessment, stamps)
-        if not known:
-            self._learn(plan, account, assessment, visits, verdict.action)
-            self._logbook.sweep(self._watermark.latest_ms)
-        return decision_of(
-            ruleset, purchase, assessment.values, verdict, assessment.unusual, assessment.degraded, late=assessment.late
-        )
+        subject, visits = self._visit(plan, purchase, amount_minor, transaction)
+        values = self._measure(plan, visits, subject, stamps)
+        degraded: Sequence[str] = ()
+        available = _NO_CREDIT
+        if plan.uses_credit:
+            try:
+                available = account.credit.available(plan.currency, plan.rates)
+            except MoneyError:
+                degraded = (_CREDIT_UNKNOWN,)
+        unusual = score(account.profile, self._population, _observed(plan, subject)) if plan.uses_anomaly else None
+        anomaly = unusual.value if unusual is not None else None
+        hits = ruleset.hits(purchase, amount_minor, values, anomaly, *available)
+        verdict = _NOTHING
+        if hits:
+            clock = period_clock(plan.time_zone)
+            clears, local = LazyClears(plan, visits, values, stamps, subject), clock.local(purchase.event_time)
+            facts = Facts(purchase, amount_minor, values, clears, anomaly, *available, local)
+            verdict = ruleset.verdict(hits, facts)
+        late = late or purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
+        if not subject.known:
+            self._learn(plan, account, subject, visits, declined=verdict.action is Action.BLOCK)
+            if unusual is not None:
+                self._learn_habits(plan, account, subject, unusual)
+        return decision_of(ruleset, purchase, values, verdict, unusual, degraded, late=late)
 
     def learn_fraud(self, plan: RulesetPlan, purchase: Purchase, amount_minor: int, transaction: bytes) -> None:
         """Enter a purchase that a label says to be fraud, whether it was decided on or not."""
@@ -196,70 +188,56 @@ class Decider:
             if key is not None:
                 self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
-    def _visit(self, entity: EntityPlan, purchase: Purchase) -> Visit | None:
-        key = entity_key(entity.entity, purchase)
-        return Visit(entity, key, self._logbook.find(key, self._watermark.latest_ms)) if key is not None else None
+    def _visit(
+        self, plan: RulesetPlan, purchase: Purchase, amount_minor: int, transaction: bytes
+    ) -> tuple[Subject, list[Visit | None]]:
+        """The purchase with whether its transaction was learned before, and the entities that it finds."""
+        logbook, now_ms, known = self._logbook, self._watermark.latest_ms, False
+        visits: list[Visit | None] = []
+        for entity in plan.desk:
+            key = entity_key(entity.entity, purchase)
+            if key is None:
+                visits.append(None)
+                continue
+            books = logbook.find(key, now_ms)
+            known = known or logbook.knows(key, books, transaction)
+            visits.append(Visit(entity, key, logbook.logs(plan, entity, key, books, purchase.event_time)))
+        return Subject(purchase, amount_minor, transaction, known), visits
 
-    def _assess(
-        self,
-        ruleset: CompiledRuleset,
-        subject: Subject,
-        account: Account,
-        visits: Sequence[Visit | None],
-        stamps: Sequence[Stamp],
-        *,
-        late: bool,
-    ) -> Assessment:
-        plan, degraded = ruleset.plan, list[str]()
-        measured = [self._measure(plan, visit, subject) if visit is not None else None for visit in visits]
-        values: list[int | None] = []
-        for entity, each in zip(plan.desk, measured, strict=True):
-            values += each.values if each is not None else [None] * len(entity.features)
+    def _measure(
+        self, plan: RulesetPlan, visits: Sequence[Visit | None], subject: Subject, stamps: Sequence[Stamp]
+    ) -> list[int | None]:
+        """The values of the plan's features, in its order."""
+        clock, values = period_clock(plan.time_zone), list[int | None]()
+        for entity, visit in zip(plan.desk, visits, strict=True):
+            values += values_of(entity)(visit.logs, subject, clock) if visit else [None] * len(entity.features)
         if plan.stations:
             stamped = dict(stamps)
             for entity in plan.stations:
-                stamp = stamped.get(",".join(entity.entity))
+                stamp = stamped.get(entity.name)
                 values += [value for value, _ in stamp] if stamp else [None] * len(entity.features)
-        available = _NO_CREDIT
-        if plan.uses_credit:
-            try:
-                available = account.credit.available(plan.currency, plan.rates)
-            except MoneyError:
-                degraded.append(_CREDIT_UNKNOWN)
-        unusual = score(account.profile, self._population, _observed(plan, subject)) if plan.uses_anomaly else None
-        late = late or subject.purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
-        return Assessment(subject, measured, values, available, unusual, late, degraded)
-
-    def _measure(self, plan: RulesetPlan, visit: Visit, subject: Subject) -> Measured:
-        entity, key, books = visit
-        logs = self._logbook.logs(plan, entity, key, books, subject.purchase.event_time)
-        program = program_of(entity)
-        cuts = cuts_of(program, logs, subject, period_clock(plan.time_zone))
-        return Measured(program, cuts, values_of(entity, program, cuts, subject))
+        return values
 
     def _learn(
-        self,
-        plan: RulesetPlan,
-        account: Account,
-        assessment: Assessment,
-        visits: Sequence[Visit | None],
-        action: Action,
+        self, plan: RulesetPlan, account: Account, subject: Subject, visits: Sequence[Visit | None], *, declined: bool
     ) -> None:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
-        subject, event_time_ms = assessment.subject, assessment.subject.purchase.event_time
-        book = Book.DECLINED if action is Action.BLOCK else Book.APPROVED
+        event_time_ms = subject.purchase.event_time
+        book = Book.DECLINED if declined else Book.APPROVED
         for visit in visits:
             if visit is not None:
                 self._logbook.enter(plan, visit.plan, visit.key, subject, book)
-        self._reserve(plan, account, subject, declined=action is Action.BLOCK)
+        self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
         self.accounts.touch(subject.purchase.account_id)
-        if assessment.unusual is not None:
-            learn(account.profile, self._population, _observed(plan, subject), assessment.unusual)
-            self.accounts.learned(subject.purchase.account_id)
-            self._population_learned = True
         self._watermark.advance(event_time_ms)
+        self._logbook.sweep(self._watermark.latest_ms)
+
+    def _learn_habits(self, plan: RulesetPlan, account: Account, subject: Subject, unusual: Score) -> None:
+        learn(account.profile, self._population, _observed(plan, subject), unusual)
+        self.accounts.learned(subject.purchase.account_id)
+        self._population_learned = True
 
     def _reserve(self, plan: RulesetPlan, account: Account, subject: Subject, *, declined: bool) -> None:
         reservations = self._reservations
@@ -274,42 +252,36 @@ class Decider:
 class LazyClears(Sequence[Clears]):
     """For each of a plan's features, when its comparisons end to hold: worked out for those that are asked."""
 
-    def __init__(self, plan: RulesetPlan, assessment: Assessment, stamps: Sequence[Stamp]) -> None:
+    def __init__(
+        self,
+        plan: RulesetPlan,
+        visits: Sequence[Visit | None],
+        values: Sequence[int | None],
+        stamps: Sequence[Stamp],
+        subject: Subject,
+    ) -> None:
         self._plan = plan
-        self._assessment = assessment
+        self._visits = visits
+        self._values = values
         self._stamps = dict(stamps)
+        self._subject = subject
 
     def __len__(self) -> int:
         return len(self._plan.features)
 
     def __getitem__(self, slot: int) -> Clears:  # pyright: ignore[reportIncompatibleMethodOverride]  # never sliced
-        for entity, measured in zip(self._plan.desk, self._assessment.measured, strict=True):
-            if slot < len(entity.features):
-                return self._of(measured, slot) if measured is not None else ()
-            slot -= len(entity.features)
-        for entity in self._plan.stations:
-            if slot < len(entity.features):
-                stamp = self._stamps.get(",".join(entity.entity))
-                return stamp[slot][1] if stamp else ()
-            slot -= len(entity.features)
+        plan, number = self._plan, slot
+        for entity, visit in zip(plan.desk, self._visits, strict=True):
+            if number < len(entity.features):
+                clock, value = period_clock(plan.time_zone), self._values[slot]
+                return clears_of(entity.features[number], value, visit.logs, self._subject, clock) if visit else ()
+            number -= len(entity.features)
+        for entity in plan.stations:
+            if number < len(entity.features):
+                stamp = self._stamps.get(entity.name)
+                return stamp[number][1] if stamp else ()
+            number -= len(entity.features)
         raise IndexError(slot)
-
-    def _of(self, measured: Measured, number: int) -> Clears:
-        probe, value = measured.program.probes[number], measured.values[number]
-        clock = period_clock(self._plan.time_zone)
-        return clears_of(probe, value, measured.cuts, self._assessment.subject, clock)
-
-
-def _judge(ruleset: CompiledRuleset, assessment: Assessment, stamps: Sequence[Stamp]) -> Verdict:
-    purchase, amount_minor, *_ = assessment.subject
-    values, available = assessment.values, assessment.available
-    anomaly = assessment.unusual.value if assessment.unusual is not None else None
-    hits = ruleset.hits(purchase, amount_minor, values, anomaly, *available)
-    if not hits:
-        return Verdict(Action.APPROVE, False, [], [])
-    plan = ruleset.plan
-    clears, local = LazyClears(plan, assessment, stamps), period_clock(plan.time_zone).local(purchase.event_time)
-    return ruleset.verdict(hits, Facts(purchase, amount_minor, values, clears, anomaly, *available, local))
 
 
 def _observed(plan: RulesetPlan, subject: Subject) -> Observation:

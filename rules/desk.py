@@ -16,7 +16,7 @@ from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
 from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
-from rules.decided import Decided, FirstDecision
+from rules.decided import Decided
 from rules.decider import Decider
 from rules.degraded_text import read_answer
 from rules.entity import transaction_hash
@@ -74,7 +74,7 @@ class Case(NamedTuple):
     value: bytes | None
     headers: Headers
     origin: Origin
-    stamps: Sequence[Stamp]
+    stamps: Sequence[Stamp] = ()
     late: bool = False
 
 
@@ -160,7 +160,7 @@ class Desk:
     def _settlement(self, arrival: Arrival) -> Sequence[Output]:
         """What becomes of a purchase, now or behind its decision."""
         settlement, headers = decode_settlement(arrival.record.value or b""), arrival.sender_headers
-        decided = self._decided.find(settlement.account_id, transaction_hash(settlement.transaction_id)) is not None
+        decided = self._decided.knows(settlement.account_id, transaction_hash(settlement.transaction_id))
         result, *others = self._settling.apply(arrival.ruleset.plan, settlement, decided=decided)
         outputs = [*announced([result], headers), *announced(others)]
         to = reply_to(headers)
@@ -194,14 +194,15 @@ class Desk:
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:
         """Purchases that nobody has read yet."""
         topic, partition, *_ = arrival.route.origin
+        ruleset, read = arrival.ruleset, self._intake.purchase
         outputs: list[Output] = []
         for offset, timestamp_ms, key, value, headers in unpack_bundle(arrival.record.value or b""):
-            origin = Origin(topic, partition, offset, timestamp_ms)
-            case = Case(arrival.ruleset, key, value, headers, origin, ())
+            case = Case(ruleset, key, value, headers, Origin(topic, partition, offset, timestamp_ms))
             try:
-                purchase, amount_minor = self._intake.purchase(value, timestamp_ms, arrival.ruleset.plan)
+                purchase, amount_minor = read(value, timestamp_ms, ruleset.plan)
             except RefusedError as error:
-                outputs += with_refusals([dead_letter_of(key, value, headers, origin, error.reason, error.detail)])
+                letter = dead_letter_of(key, value, headers, case.origin, error.reason, error.detail)
+                outputs += with_refusals([letter])
                 continue
             if key == purchase.account_id.encode():
                 outputs += self._answer(case, purchase, amount_minor)
@@ -222,36 +223,36 @@ class Desk:
 
     def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
-        transaction, body = transaction_hash(purchase.transaction_id), body_of(purchase)
-        reconciled: Sequence[Output] = ()
-        first = self._decided.find(purchase.account_id, transaction)
+        account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
+        body = body_of(purchase)
+        first = self._decided.find(account_id, transaction)
+        if first is not None:
+            if first.body != body:
+                return _conflict(case, purchase, differing_fields(first.body, body))
+            if self._notice is not None:
+                self._notice(None)
+            return _announced(first.account_id, first.action, first.text, case)
+        decider, settling = self._decider, self._settling
+        plan = case.ruleset.plan
         settled: Sequence[SettlementResult] = ()
-        if first is None:
-            plan = case.ruleset.plan
-            now_ms = max(self._decider.now_ms, purchase.event_time)
-            if self._settling.next_ms <= now_ms:
-                settled = self._settling.pass_time(plan, purchase.account_id, now_ms)
-            decision = self._decider.decide(
-                case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late
-            )
-            text = encode_decision(decision)
-            action = Action(decision.action)
-            first = FirstDecision(purchase.account_id, transaction, body, purchase.event_time, action, text)
-            self._decided.keep(first, self._decider.now_ms)
-            reconciled = self._answers.decided(first)
-            if action is Action.BLOCK:
-                told = self._answers.find(purchase.account_id, transaction)
-                settled = [*settled, *self._settling.tell(plan, purchase.account_id, transaction, told)]
-            if self._settling.waiting:
-                settled = [*settled, *self._settling.apply_waiting(plan, purchase.account_id, transaction)]
-        elif first.body == body:
-            decision = None
-        else:
-            return _conflict(case, purchase, differing_fields(first.body, body))
+        now_ms = max(decider.now_ms, purchase.event_time)
+        if settling.next_ms <= now_ms:
+            settled = settling.pass_time(plan, account_id, now_ms)
+        decision = decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late)
+        text, action = encode_decision(decision), decision.action
+        self._decided.keep(decision, transaction, body, text, decider.now_ms)
+        outputs = _announced(account_id, action, text, case)
+        outputs += self._answers.decided(account_id, transaction, text)
+        if action == Action.BLOCK:
+            told = self._answers.find(account_id, transaction)
+            settled = [*settled, *settling.tell(plan, account_id, transaction, told)]
+        if settling.waiting:
+            settled = [*settled, *settling.apply_waiting(plan, account_id, transaction)]
         if self._notice is not None:
             self._notice(decision)
-        outputs = [*_announced(first, case), *reconciled]
-        return [*outputs, *announced(settled)] if settled else outputs
+        if settled:
+            outputs += announced(settled)
+        return outputs
 
 
 def _forwarded(case: Case, account_id: str) -> Output:
@@ -271,16 +272,16 @@ def _conflict(case: Case, purchase: Purchase, fields: Sequence[str]) -> Sequence
     return [letter] if to is None else [letter, reply_json(to, CONFLICTING, {"fields": list(fields), "detail": detail})]
 
 
-def _announced(first: FirstDecision, case: Case) -> Sequence[Output]:
+def _announced(account_id: str, action: str, text: bytes, case: Case) -> list[Output]:
     """A decision, on every topic that it belongs to."""
-    key = first.account_id.encode()
-    headers: Headers = (*case.headers, (RECEIVED_HEADER, b"%d" % case.origin.timestamp_ms))
-    outputs = [Output(DECISIONS, key, first.text, headers)]
-    if first.action is not Action.APPROVE:
-        outputs.append(outputs[0]._replace(topic=BLOCKED if first.action is Action.BLOCK else FLAGGED))
-    to = reply_to(case.headers) if case.headers else None
+    key, sent = account_id.encode(), case.headers
+    headers: Headers = (*sent, (RECEIVED_HEADER, b"%d" % case.origin.timestamp_ms))
+    outputs = [Output(DECISIONS, key, text, headers)]
+    if action != Action.APPROVE:
+        outputs.append(outputs[0]._replace(topic=BLOCKED if action == Action.BLOCK else FLAGGED))
+    to = reply_to(sent) if sent else None
     if to is not None:
-        outputs.append(reply(to, DECIDED, first.text))
+        outputs.append(reply(to, DECIDED, text))
     return outputs
 
 

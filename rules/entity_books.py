@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from rules.kept_log import KeptLog
+from rules.velocity import EntityLogs
 
 
 class Book(StrEnum):
@@ -23,10 +24,20 @@ class Book(StrEnum):
 
 class EntityBooks:
     """The logs of one entity. `last_ms` is the event time of its newest purchase, 0 before the first;
-    `keep_until_ms` when it is forgotten, if nothing else is bought.
+    `keep_until_ms` when it is forgotten, if nothing else is bought. `due_ms` is for who forgets them.
     """
 
-    __slots__ = ("approved", "declined", "fraud", "keep_until_ms", "last_ms", "released")
+    __slots__ = (
+        "_logs",
+        "approved",
+        "declined",
+        "due_ms",
+        "fraud",
+        "has_others",
+        "keep_until_ms",
+        "last_ms",
+        "released",
+    )
 
     def __init__(self) -> None:
         self.approved = KeptLog()
@@ -34,18 +45,25 @@ class EntityBooks:
         # Never without rows.
         self.fraud: KeptLog | None = None
         self.released: KeptLog | None = None
+        # Whether there are logs beside that of approved purchases.
+        self.has_others = False
         self.last_ms = 0
         self.keep_until_ms = 0
+        self.due_ms = 0
+        self._logs: EntityLogs | None = None
+
+    @property
+    def logs(self) -> EntityLogs:
+        """The logs, for those who measure them."""
+        logs = self._logs
+        if logs is None:
+            logs = self._logs = EntityLogs(self.approved, self.declined, self.fraud, self.released)
+        return logs
 
     def kept(self) -> Iterator[tuple[Book, KeptLog]]:
         """The logs that there are."""
         yield Book.APPROVED, self.approved
         yield from self.others()
-
-    @property
-    def has_others(self) -> bool:
-        """Whether there are logs beside that of approved purchases."""
-        return self.declined is not None or self.fraud is not None or self.released is not None
 
     def others(self) -> Iterator[tuple[Book, KeptLog]]:
         """The logs that there are beside that of approved purchases."""
@@ -69,36 +87,42 @@ class EntityBooks:
         if self.fraud is not None:
             self.keep_until_ms = max(self.keep_until_ms, self.fraud.last_ms + self.fraud.keep_ms)
 
-    def take_back(self, book: Book, kept: KeptLog) -> None:
-        """Put a log that was read back in its place."""
-        if book is Book.FRAUD:
-            self.fraud = kept
-            self.note()
-            return
-        if book is Book.APPROVED:
-            self.approved = kept
-        elif book is Book.RELEASED:
-            self.released = kept
-        else:
-            self.declined = kept
-        self.note(kept.last_ms)
-
     def has(self, transaction: bytes) -> bool:
         """Whether a row is this transaction's."""
         return (
-            self.approved.log.has(transaction)
-            or (self.declined is not None and self.declined.log.has(transaction))
-            or (self.released is not None and self.released.log.has(transaction))
+            self.approved.has(transaction)
+            or (self.declined is not None and self.declined.has(transaction))
+            or (self.released is not None and self.released.has(transaction))
         )
 
     def log_of(self, book: Book) -> KeptLog:
         """The log of a book, begun where there is none."""
         if book is Book.APPROVED:
             return self.approved
-        if book is Book.FRAUD:
-            self.fraud = kept = self.fraud or KeptLog()
-        elif book is Book.RELEASED:
-            self.released = kept = self.released or KeptLog()
-        else:
-            self.declined = kept = self.declined or KeptLog()
+        kept = self.fraud if book is Book.FRAUD else self.released if book is Book.RELEASED else self.declined
+        if kept is None:
+            kept = KeptLog()
+            self.put(book, kept)
         return kept
+
+    def put(self, book: Book, kept: KeptLog) -> None:
+        """Put a log in its place."""
+        if book is Book.FRAUD:
+            self.fraud = kept
+        elif book is Book.APPROVED:
+            self.approved = kept
+        elif book is Book.RELEASED:
+            self.released = kept
+        else:
+            self.declined = kept
+        self._look_again()
+
+    def drop_fraud(self) -> None:
+        """Have no log of fraud any more."""
+        self.fraud = None
+        self._look_again()
+        self.note()
+
+    def _look_again(self) -> None:
+        self._logs = None
+        self.has_others = self.declined is not None or self.fraud is not None or self.released is not None

@@ -6,34 +6,50 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rules.chunk import Chunk, decode_chunk, encode_chunk, encode_rows, single_layout
+from rules.chunk import encode_chunk, fill, head_of
 from rules.entity import value_hash
 from rules.velocity import Subject
-from rules.windows import Row, WindowLog
+from rules.windows import WindowLog, is_at_front
 
-CHUNK_ROWS: Final = 16
+CHUNK_ROWS: Final = 8
+# Logs with more rows than this have their transactions in a set: looking through them costs more than that.
+_LISTED_ROWS: Final = 128
 
 
-class KeptLog:
-    """One entity's log with the chunks that its rows lie in, and which of them have changed."""
+class KeptLog(WindowLog):
+    """One entity's log, with what of it has changed since it was last asked.
 
-    __slots__ = ("_dirty", "_ids", "_lengths", "_tail", "keep_ms", "log")
+    Rows have consecutive numbers, and row n lies in chunk n // CHUNK_ROWS.
+    """
+
+    __slots__ = ("_begin", "_changed", "_transactions", "_written", "keep_ms")
 
     def __init__(self) -> None:
-        self.log = WindowLog()
+        super().__init__()
         # How long the log is worth keeping after its newest row.
         self.keep_ms = 0
-        # Chunks in the order of their rows: each one's id and its number of rows.
-        self._ids: list[int] = []
-        self._lengths: list[int] = []
-        self._dirty: set[int] = set()
-        # The last chunk's rows as bytes, while rows come in order and none is merged; else None.
-        self._tail: bytearray | None = None
+        # The number of the first row.
+        self._begin = 0
+        # Chunks of rows with this number and higher are not written as they are; nor are those in `changed`, of which
+        # some may be gone. None where nothing but newer rows has changed.
+        self._written = 0
+        self._changed: set[int] | None = None
+        # The transactions of the rows, where those are many.
+        self._transactions: set[bytes] | None = None
 
     @property
     def last_ms(self) -> int:
         """Event time of the newest row."""
-        return self.log.times[-1]
+        return self.times[-1]
+
+    def has(self, transaction: bytes) -> bool:
+        """Whether a row, not merged yet, is this transaction's."""
+        if len(self.times) <= _LISTED_ROWS:
+            return self.index_of(transaction) >= 0
+        known = self._transactions
+        if known is None:
+            known = self._transactions = {self.transaction(index) for index in range(len(self.times))}
+        return transaction in known
 
     def enter(self, subject: Subject, fields: Sequence[str], max_rows: int, until_ms: int) -> Sequence[bytes]:
         """Enter a purchase once. Returns the transactions whose own rows were merged away by that.
@@ -41,14 +57,14 @@ class KeptLog:
         Rows as old as `until_ms` are not asked for any more: they are dropped before any are merged, so that what
         a log merges to depends on the rows in reach alone, and not on how older ones lie in chunks.
         """
-        log = self.log
-        if len(fields) > len(log.columns) or not log.columns.keys() >= set(fields):
-            self._add_columns(fields)
         purchase, amount_minor, transaction, _ = subject
-        values = [value_hash(purchase, field) for field in log.columns]
-        return self._insert(purchase.event_time, amount_minor, transaction, values, max_rows, until_ms)
+        values: Sequence[int] = ()
+        if fields or self.columns:
+            self._keep_fields(fields)
+            values = [value_hash(purchase, field) for field in self.columns]
+        return self._enter(purchase.event_time, amount_minor, transaction, values, max_rows, until_ms)
 
-    def _insert(
+    def _enter(
         self,
         time_ms: int,
         amount_minor: int,
@@ -57,23 +73,39 @@ class KeptLog:
         max_rows: int,
         until_ms: int,
     ) -> Sequence[bytes]:
-        log, ids, lengths = self.log, self._ids, self._lengths
-        first_seen_ms, rows = log.first_seen_ms, len(log.times)
-        index = log.insert(time_ms, amount_minor, transaction, values)
-        if log.first_seen_ms != first_seen_ms:
-            self._dirty.update(ids)
-        if index < rows:
-            self._tail = None
-            self._place(index)
-            return self._shorten(max_rows, until_ms) if rows >= max_rows else ()
-        if not ids or lengths[-1] >= CHUNK_ROWS:
-            self._add_chunk(len(ids), 0)
-            self._tail = bytearray()
-        lengths[-1] += 1
-        self._dirty.add(ids[-1])
-        if self._tail is not None:
-            self._tail += single_layout(len(values)).pack(time_ms, amount_minor, *values, transaction)
-        return self._shorten(max_rows, until_ms) if rows >= max_rows else ()
+        index = self.insert(time_ms, amount_minor, transaction, values)
+        rows = len(self.times)
+        if index < rows - 1:
+            self._give_way(index, rows, 1)
+        if self._transactions is not None:
+            self._transactions.add(transaction)
+        return self._shorten(max_rows, until_ms) if rows > max_rows else ()
+
+    def _keep_fields(self, fields: Sequence[str]) -> None:
+        for field in fields:
+            if field not in self.columns:
+                self.add_column(field)
+                if self.times:
+                    self._touch()
+
+    def _touch(self) -> set[int]:
+        """Note that something else than newer rows has changed, if only what the last chunk says of the whole log."""
+        changed = self._changed
+        if changed is None:
+            changed = self._changed = set()
+        return changed
+
+    def _give_way(self, index: int, rows: int, by: int) -> None:
+        """Renumber the rows on one side of a row that was put in (`by` 1) or taken out (-1); `rows` there are with it."""
+        changed = self._touch()
+        if is_at_front(index, rows):
+            first = min(self._begin, self._begin - by)
+            self._begin -= by
+            changed.update(range(first // CHUNK_ROWS, (first + index) // CHUNK_ROWS + 1))
+        else:
+            self._written = min(self._written, self._begin + index)
+            # Where there is no such row any more, its chunk may be gone.
+            changed.add((self._begin + rows - 1) // CHUNK_ROWS)
 
     def move(self, transaction: bytes, to: KeptLog, max_rows: int, until_ms: int) -> Sequence[bytes] | None:
         """Move a purchase's row to another log; None where there is none, or where it was merged with others.
@@ -81,160 +113,134 @@ class KeptLog:
         Returns the transactions whose own rows were merged away by that in the other log. What a log knows of its
         beginning goes with its last row.
         """
-        log = self.log
-        index = log.index_of(transaction)
-        if index < 0 or log.count(index, index + 1) != 1:
+        index = self.index_of(transaction)
+        if index < 0 or self.count(index, index + 1) != 1:
             return None
-        row, fields, first_seen_ms = log.row(index), tuple(log.columns), log.first_seen_ms
-        self._remove(index)
-        if any(field not in to.log.columns for field in fields):
-            to._add_columns(fields)
+        row, fields, first_seen_ms = self.row(index), tuple(self.columns), self.first_seen_ms
+        self._give_way(index, len(self.times), -1)
+        self.remove(index)
+        if self._transactions is not None:
+            self._transactions.discard(transaction)
+        to._keep_fields(fields)
         known = dict(zip(fields, row.values, strict=True))
-        values = [known.get(field, 0) for field in to.log.columns]
-        away = to._insert(row.time_ms, row.sum_minor, transaction, values, max_rows, until_ms)
-        if not len(log):
+        values = [known.get(field, 0) for field in to.columns]
+        away = to._enter(row.time_ms, row.sum_minor, transaction, values, max_rows, until_ms)
+        if not self.times:
             to._begin_at(first_seen_ms)
-            dirty = self._dirty.union(self._ids)
-            self.__init__()
-            self._dirty = dirty
+            self._empty()
         return away
 
-    def _remove(self, index: int) -> None:
-        """Take a row out, and its chunk with it if that was its last."""
-        log, ids, lengths = self.log, self._ids, self._lengths
-        chunk, end = 0, lengths[0]
-        while index >= end:
-            chunk += 1
-            end += lengths[chunk]
-        first_seen_ms = log.first_seen_ms
-        log.remove(index)
-        self._tail = None
-        self._dirty.update(ids if log.first_seen_ms != first_seen_ms else (ids[chunk],))
-        lengths[chunk] -= 1
-        if not lengths[chunk]:
-            del lengths[chunk], ids[chunk]
-
     def _begin_at(self, first_seen_ms: int | None) -> None:
-        log = self.log
-        if first_seen_ms is not None and log.first_seen_ms is not None and first_seen_ms < log.first_seen_ms:
-            log.first_seen_ms = first_seen_ms
-            self._dirty.update(self._ids)
+        if first_seen_ms is not None and self.first_seen_ms is not None and first_seen_ms < self.first_seen_ms:
+            self.first_seen_ms = first_seen_ms
+            self._touch()
 
-    def _add_columns(self, fields: Sequence[str]) -> None:
-        for field in fields:
-            if field not in self.log.columns:
-                self.log.add_column(field)
-                self._dirty.update(self._ids)
-                self._tail = None
+    def _empty(self) -> None:
+        """Begin anew, but for what is to be written of what there was."""
+        gone = self._touch()
+        gone.update(self._chunks())
+        self.__init__()
+        self._changed = gone
+
+    def _chunks(self) -> range:
+        """The chunks that there are."""
+        begin, end = self._begin, self._begin + len(self.times)
+        return range(begin // CHUNK_ROWS, (end - 1) // CHUNK_ROWS + 1 if end > begin else begin // CHUNK_ROWS)
 
     def keep_for(self, keep_ms: int) -> None:
         """Say how long the log is worth keeping after its newest row."""
         if keep_ms != self.keep_ms:
             self.keep_ms = keep_ms
-            self._dirty.update(self._ids)
+            # Rows that are not written yet will say so.
+            if self.times:
+                self._touch()
 
     def expire(self, until_ms: int, *, least: int = 0) -> bool:
-        """Forget chunks whose rows are all as old as `until_ms`, down to `least`; returns whether there were any."""
-        log = self.log
-        expired = False
-        while len(self._ids) > least and log.times[self._lengths[0] - 1] <= until_ms:
-            log.drop_first(self._lengths.pop(0))
-            self._dirty.add(self._ids.pop(0))
-            expired = True
-        return expired
+        """Forget chunks whose rows are all as old as `until_ms`, down to `least`; returns whether there were any.
+
+        `least` is 0 or 1.
+        """
+        times, begin = self.times, self._begin
+        rows, first_end = len(times), CHUNK_ROWS - begin % CHUNK_ROWS
+        if rows > first_end:
+            if times[first_end - 1] > until_ms:
+                return False
+        elif least or not rows or times[-1] > until_ms:
+            return False
+        kept = bisect_right(times, until_ms)
+        if kept == rows and not least:
+            self._empty()
+            return True
+        # Down to the chunk of the oldest row that is kept, or of the newest of all.
+        self._drop_first((begin + min(kept, rows - 1)) // CHUNK_ROWS * CHUNK_ROWS - begin)
+        return True
+
+    def _drop_first(self, dropped: int) -> None:
+        begin = self._begin
+        if self._transactions is not None:
+            self._transactions.difference_update([self.transaction(index) for index in range(dropped)])
+        self.drop_first(dropped)
+        self._begin = begin + dropped
+        self._touch().update(range(begin // CHUNK_ROWS, (begin + dropped - 1) // CHUNK_ROWS + 1))
 
     def clear(self) -> set[int]:
         """Forget everything; returns the chunks that may have been written."""
-        chunks = self._dirty.union(self._ids)
-        self.__init__()
+        self._empty()
+        chunks = self._touch()
+        self._changed = None
         return chunks
-
-    def _place(self, index: int) -> None:
-        """Count a row that came out of order, at `index`, into its chunk."""
-        chunk, begin = len(self._ids) - 1, len(self.log) - 1 - self._lengths[-1]
-        while index < begin:
-            chunk -= 1
-            begin -= self._lengths[chunk]
-        self._lengths[chunk] += 1
-        self._dirty.add(self._ids[chunk])
-        if self._lengths[chunk] > 2 * CHUNK_ROWS:
-            self._lengths[chunk] -= CHUNK_ROWS
-            self._dirty.add(self._add_chunk(chunk + 1, CHUNK_ROWS))
-
-    def _add_chunk(self, position: int, length: int) -> int:
-        chunk = max(self._ids, default=-1) + 1
-        self._ids.insert(position, chunk)
-        self._lengths.insert(position, length)
-        return chunk
 
     def _shorten(self, max_rows: int, until_ms: int) -> Sequence[bytes]:
         """Drop what is out of reach, and merge what is still too much."""
-        self.expire(until_ms)
-        stale = bisect_right(self.log.times, until_ms)
-        if stale:
-            self.log.drop_first(stale)
-            self._lengths[0] -= stale
-            self._dirty.add(self._ids[0])
-            self._tail = self._tail if len(self._ids) > 1 else None
-        return self._merge(max_rows) if len(self.log) > max_rows else ()
+        stale = bisect_right(self.times, until_ms)
+        if stale == len(self.times):
+            self._empty()
+        elif stale:
+            self._drop_first(stale)
+        return self._merge(max_rows) if len(self.times) > max_rows else ()
 
     def _merge(self, max_rows: int) -> Sequence[bytes]:
-        log = self.log
-        before = [log.transaction(index) for index in range(len(log))]
-        kept = set(log.merge(max_rows))
-        self._dirty.update(self._ids)
-        rows = len(log)
-        self._lengths = [min(CHUNK_ROWS, rows - begin) for begin in range(0, rows, CHUNK_ROWS)]
-        self._ids = list(range(len(self._lengths)))
-        self._dirty.update(self._ids)
-        self._tail = None
-        return [transaction for index, transaction in enumerate(before) if index not in kept]
+        before, begin = self.transactions, self._begin
+        gone = self.merge(max_rows)
+        away = [bytes(before[index * 8 : index * 8 + 8]) for index in gone]
+        # The newest rows keep their numbers, and lie in the same chunks.
+        self._begin = begin + len(gone)
+        self._touch().update(range(begin // CHUNK_ROWS, (begin + gone[-1] + 1) // CHUNK_ROWS + 1))
+        if self._transactions is not None:
+            self._transactions.difference_update(away)
+        return away
 
     def changes(self) -> list[tuple[int, bytes | None]]:
         """Chunks changed since the last call, by id; None for those that are gone."""
-        dirty, ids = self._dirty, self._ids
-        if len(dirty) == 1 and ids and self._tail is not None and ids[-1] in dirty:
-            self._dirty = set()
-            return [(ids[-1], encode_chunk(0, self._lengths[-1], self.log, self.keep_ms, self._tail))]
-        begins: dict[int, tuple[int, int]] = {}
-        begin = 0
-        for chunk, length in zip(ids, self._lengths, strict=True):
-            begins[chunk] = (begin, length)
-            begin += length
-        self._dirty = set()
-        return [(chunk, self._encode(*begins[chunk]) if chunk in begins else None) for chunk in sorted(dirty)]
+        begin, changed = self._begin, self._changed
+        end = begin + len(self.times)
+        last = (end - 1) // CHUNK_ROWS
+        if changed is None:
+            ids = range(self._written // CHUNK_ROWS, last + 1) if end > self._written else ()
+        else:
+            # What holds for the whole log is in the last chunk.
+            ids = sorted(changed.union(range(self._written // CHUNK_ROWS, last + 1), (last,) if end > begin else ()))
+        self._written, self._changed = end, None
+        return [(chunk, self._encoded(chunk)) for chunk in ids]
+
+    def _encoded(self, chunk: int) -> bytes | None:
+        """A chunk as it is now; None where it is gone."""
+        skip = self._begin - chunk * CHUNK_ROWS
+        first, end = max(-skip, 0), min(CHUNK_ROWS - skip, len(self.times))
+        return encode_chunk(self, first, end, max(skip, 0), self.keep_ms) if first < end else None
 
     def settle(self) -> None:
         """Take the changes as written: for those who keep no state."""
-        self._dirty.clear()
-
-    def _encode(self, begin: int, length: int) -> bytes:
-        flags, rows = encode_rows(self.log, begin, begin + length)
-        if not flags and begin + length == len(self.log):
-            self._tail = bytearray(rows)
-        return encode_chunk(flags, length, self.log, self.keep_ms, rows)
+        self._written, self._changed = self._begin + len(self.times), None
 
     @classmethod
     def restored(cls, chunks: Mapping[int, bytes]) -> KeptLog:
         """The log that these chunks were written from."""
-        decoded = {chunk: decode_chunk(raw) for chunk, raw in chunks.items()}
-        ordered = sorted(decoded, key=lambda chunk: _order(decoded[chunk].rows[0]))
+        ids = sorted(chunks)
+        ordered = [chunks[chunk] for chunk in ids]
         kept = cls()
-        kept.keep_ms = max(chunk.keep_ms for chunk in decoded.values())
-        kept._ids = ordered
-        kept._lengths = [len(decoded[chunk].rows) for chunk in ordered]
-        kept._fill([decoded[chunk] for chunk in ordered])
+        fill(kept, ordered)
+        kept.keep_ms = head_of(ordered[-1]).keep_ms
+        kept._begin = ids[0] * CHUNK_ROWS + head_of(ordered[0]).skip
+        kept.settle()
         return kept
-
-    def _fill(self, chunks: Sequence[Chunk]) -> None:
-        log = self.log
-        log.first_seen_ms = chunks[0].first_seen_ms
-        for field in chunks[0].fields:
-            log.add_column(field)
-        for chunk in chunks:
-            for row in chunk.rows:
-                log.insert_row(len(log), row, row.values)
-
-
-def _order(row: Row) -> tuple[int, bytes]:
-    return row.time_ms, row.transaction

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import struct
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
+from collections.abc import Mapping
+from heapq import heappop, heappush
 from typing import Final
 
 from rules.account_entities import AccountEntities
 from rules.entity_books import Book, EntityBooks
 from rules.kept_log import KeptLog
+from rules.merged_away import MergedAway
+from rules.packed_books import HEAD_BYTES, LOG, PackedBooks, key_head
 from rules.plan import EntityPlan, RulesetPlan
 from rules.velocity import EntityLogs, Subject
 from rules.windows import WindowLog
 
-_LOG: Final = b"L"
-_MERGED: Final = b"M"
-_CHUNK_ID: Final = struct.Struct(">I")
-# Transactions whose rows were merged away, remembered by the fold in blocks, oldest out first.
-_MERGED_BLOCKS: Final = 1024
 # An entity idle for this long beyond what its windows ask is forgotten: purchases may come that late.
 _GRACE_MS: Final = 86_400_000
-
 
 _APPROVED: Final = Book.APPROVED
 _FRAUD: Final = Book.FRAUD
@@ -38,30 +32,33 @@ class Logbook:
     def __init__(self, *, of_accounts: bool = False) -> None:
         """`of_accounts` where every entity is one of an account, so that purchases can be moved by it."""
         self._of_account = AccountEntities() if of_accounts else None
-        self._entities: OrderedDict[str, EntityBooks] = OrderedDict()
-        self._dirty: dict[str, None] = {}
-        self._merged: OrderedDict[int, bytes] = OrderedDict()
-        self._merged_transactions: dict[bytes, int] = {}
-        self._next_block = 0
+        self._entities: dict[str, EntityBooks | PackedBooks] = {}
+        # When entities are to be looked at whether they are forgotten, earliest first: no later than they may be.
+        self._due: list[tuple[int, str]] = []
+        self._dirty: dict[str, EntityBooks] = {}
         self._gone: dict[bytes, None] = {}
-        self._new_blocks: list[int] = []
+        self._merged_away = MergedAway()
 
     def find(self, entity_key: str, now_ms: int) -> EntityBooks | None:
         """The books of an entity, if it has any and is not to be forgotten."""
         books = self._entities.get(entity_key)
-        if books is not None and books.keep_until_ms < now_ms:
+        if books is None:
+            return None
+        if books.keep_until_ms < now_ms:
             # Whether it was swept yet must make no difference.
             self._forget(entity_key, books)
             return None
+        return books if type(books) is EntityBooks else self._unpacked(entity_key, books)
+
+    def _unpacked(self, entity_key: str, books: EntityBooks | PackedBooks) -> EntityBooks:
+        """The books of an entity, read now if they were not before."""
+        if isinstance(books, PackedBooks):
+            books = self._entities[entity_key] = books.unpacked()
         return books
 
     def knows(self, entity_key: str, books: EntityBooks | None, transaction: bytes) -> bool:
         """Whether this transaction was entered into a log of this entity before."""
-        if books is None:
-            return False
-        return books.has(transaction) or (
-            bool(self._merged_transactions) and _merged_id(entity_key, transaction) in self._merged_transactions
-        )
+        return books is not None and (books.has(transaction) or self._merged_away.has(entity_key, transaction))
 
     def logs(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, books: EntityBooks | None, event_time_ms: int
@@ -69,42 +66,35 @@ class Logbook:
         """The logs to measure an entity by, rid of what is too old for a purchase at this time."""
         if books is None:
             return _NO_LOGS
-        reach_ms = plan.horizon_ms + ruleset.allowed_lateness_ms
-        approved, declined = books.approved, books.declined
-        until_ms = max(books.last_ms, event_time_ms) - reach_ms
+        reach_ms, last_ms = plan.horizon_ms + ruleset.allowed_lateness_ms, books.last_ms
+        until_ms = (last_ms if last_ms > event_time_ms else event_time_ms) - reach_ms
+        times = books.approved.times
+        if books.has_others or (times and times[0] <= until_ms):
+            self._expire(entity_key, books, until_ms, event_time_ms - reach_ms)
+        return books.logs
+
+    def _expire(self, entity_key: str, books: EntityBooks, until_ms: int, fraud_until_ms: int) -> None:
+        """Rid an entity's logs of what is too old.
+
+        Labels may be ahead of the purchases that are decided, so that the newest row does not say what is old of fraud.
+        """
         # While one log is in reach the other keeps when it began: an entity is as old as its first purchase,
         # however that was decided.
         least = 0 if books.last_ms <= until_ms else 1
-        fraud = (
-            None if books.fraud is None else self._fraud_log(entity_key, books, books.fraud, event_time_ms - reach_ms)
-        )
-        self._expire(entity_key, approved, until_ms, least)
-        if declined is not None:
-            self._expire(entity_key, declined, until_ms, least)
-        released = books.released
-        if released is None:
-            return EntityLogs(approved.log, None if declined is None else declined.log, fraud)
-        self._expire(entity_key, released, until_ms, least)
-        return EntityLogs(approved.log, None if declined is None else declined.log, fraud, released.log)
-
-    def _fraud_log(self, entity_key: str, books: EntityBooks, fraud: KeptLog, until_ms: int) -> WindowLog | None:
-        """The log of fraud, rid of what is too old; where nothing is left, there is none.
-
-        Labels may be ahead of the purchases that are decided, so that the newest row does not say what is old.
-        """
-        if fraud.expire(until_ms):
-            self._dirty[entity_key] = None
-        if len(fraud.log):
-            return fraud.log
-        self._drop(entity_key, Book.FRAUD, fraud)
-        books.fraud = None
-        books.note()
-        return None
-
-    def _expire(self, entity_key: str, kept: KeptLog, until_ms: int, least: int) -> None:
-        times = kept.log.times
-        if times and times[0] <= until_ms and kept.expire(until_ms, least=least):
-            self._dirty[entity_key] = None
+        expired = books.approved.expire(until_ms, least=least)
+        if books.declined is not None and books.declined.expire(until_ms, least=least):
+            expired = True
+        if books.released is not None and books.released.expire(until_ms, least=least):
+            expired = True
+        fraud = books.fraud
+        if fraud is not None and fraud.expire(fraud_until_ms):
+            expired = True
+            if not fraud.times:
+                self._drop(entity_key, _FRAUD, fraud)
+                books.drop_fraud()
+                self._look_earlier(entity_key, books)
+        if expired:
+            self._dirty[entity_key] = books
 
     def enter(
         self,
@@ -112,31 +102,44 @@ class Logbook:
         plan: EntityPlan,
         entity_key: str,
         subject: Subject,
-        book: Book = Book.APPROVED,
+        book: Book = _APPROVED,
         now_ms: int = 0,
     ) -> None:
         """Enter a purchase that is not known yet; as fraud, at `now_ms`, one that is not known to be."""
-        entities = self._entities
-        books = entities.get(entity_key)
-        if books is None:
-            books = entities[entity_key] = EntityBooks()
-            if self._of_account is not None:
-                self._of_account.add(entity_key)
-        else:
-            entities.move_to_end(entity_key)
+        found = self._entities.get(entity_key)
+        books = found if type(found) is EntityBooks else self._begun(entity_key, found)
         kept = books.approved if book is _APPROVED else books.log_of(book)
-        kept.keep_for(plan.horizon_ms + ruleset.allowed_lateness_ms + _GRACE_MS)
+        reach_ms, time_ms, last_ms = plan.horizon_ms + ruleset.allowed_lateness_ms, subject[0].event_time, books.last_ms
+        keep_ms = kept.keep_ms
+        if keep_ms != reach_ms + _GRACE_MS:
+            kept.keep_for(reach_ms + _GRACE_MS)
         # A purchase that a label is on lies in the past: it says nothing of what is out of reach.
-        newest_ms = now_ms if book is _FRAUD else max(books.last_ms, subject.purchase.event_time)
-        until_ms = newest_ms - plan.horizon_ms - ruleset.allowed_lateness_ms
-        away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows, until_ms)
-        if book is _FRAUD:
-            books.note()
-        else:
-            books.note(subject.purchase.event_time)
+        newest_ms = now_ms if book is _FRAUD else time_ms if time_ms > last_ms else last_ms
+        away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows, newest_ms - reach_ms)
         if away:
-            self._remember_merged(_merged_key(entity_key, book), away)
-        self._dirty[entity_key] = None
+            self._merged_away.remember(_merged_key(entity_key, book), away)
+        if books.has_others or keep_ms != kept.keep_ms:
+            books.note(0 if book is _FRAUD else time_ms)
+            self._look_earlier(entity_key, books)
+        elif time_ms > last_ms:
+            books.last_ms = time_ms
+            books.keep_until_ms = time_ms + keep_ms
+        self._dirty[entity_key] = books
+
+    def _begun(self, entity_key: str, packed: EntityBooks | PackedBooks | None) -> EntityBooks:
+        """The books of an entity: new ones where there are none."""
+        if packed is not None:
+            return self._unpacked(entity_key, packed)
+        books = self._entities[entity_key] = EntityBooks()
+        if self._of_account is not None:
+            self._of_account.add(entity_key)
+        return books
+
+    def _look_earlier(self, entity_key: str, books: EntityBooks) -> None:
+        """See to it that an entity is looked at no later than it may be forgotten, where it may be at another time."""
+        if books.keep_until_ms < books.due_ms or not books.due_ms:
+            books.due_ms = books.keep_until_ms
+            heappush(self._due, (books.due_ms, entity_key))
 
     def enter_fraud(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, now_ms: int
@@ -149,8 +152,8 @@ class Logbook:
             return
         books = self.find(entity_key, now_ms)
         if books is not None and books.fraud is not None:
-            merged_id = _merged_id(_merged_key(entity_key, Book.FRAUD), subject.transaction)
-            if books.fraud.log.has(subject.transaction) or merged_id in self._merged_transactions:
+            merged_key = _merged_key(entity_key, _FRAUD)
+            if books.fraud.has(subject.transaction) or self._merged_away.has(merged_key, subject.transaction):
                 return
         self.enter(ruleset, plan, entity_key, subject, Book.FRAUD, now_ms)
 
@@ -163,73 +166,70 @@ class Logbook:
         for entity_key in self._of_account.keys_of(account_id):
             books = self.find(entity_key, now_ms)
             kept = dict(books.kept()).get(book) if books is not None else None
-            if books is None or kept is None or not kept.log.has(transaction):
+            if books is None or kept is None or not kept.has(transaction):
                 continue
             keep_ms, target = kept.keep_ms, books.log_of(to)
             away = kept.move(transaction, target, max_rows, books.last_ms - keep_ms + _GRACE_MS)
             if away is None:
                 continue
-            target.keep_for(max(keep_ms, target.keep_ms))
+            if target.times:
+                target.keep_for(max(keep_ms, target.keep_ms))
             books.note()
+            self._look_earlier(entity_key, books)
             if away:
-                self._remember_merged(entity_key, away)
-            self._dirty[entity_key] = None
+                self._merged_away.remember(entity_key, away)
+            self._dirty[entity_key] = books
 
     def sweep(self, now_ms: int) -> None:
-        """Forget the entities that nobody touched for longer than any window over them reaches.
+        """Forget the entities that nobody touched for longer than any window over them reaches."""
+        due = self._due
+        if not due or due[0][0] >= now_ms:
+            return
+        forgotten = dict[str, EntityBooks | PackedBooks]()
+        while due and due[0][0] < now_ms:
+            due_ms, entity_key = heappop(due)
+            books = self._entities.get(entity_key)
+            if books is None or books.due_ms != due_ms:
+                continue
+            if books.keep_until_ms < now_ms:
+                forgotten[entity_key] = books
+            elif isinstance(books, EntityBooks):
+                books.due_ms = books.keep_until_ms
+                heappush(due, (books.due_ms, entity_key))
+        # When they were looked at last must make no difference.
+        for entity_key in sorted(forgotten):
+            self._forget(entity_key, forgotten[entity_key])
 
-        Only the longest untouched are looked at.
-        """
-        while self._entities:
-            entity_key, books = next(iter(self._entities.items()))
-            if books.keep_until_ms >= now_ms:
-                return
-            self._forget(entity_key, books)
-
-    def _forget(self, entity_key: str, books: EntityBooks) -> None:
-        for book, kept in books.kept():
-            self._drop(entity_key, book, kept)
+    def _forget(self, entity_key: str, books: EntityBooks | PackedBooks) -> None:
+        if isinstance(books, PackedBooks):
+            name = entity_key.encode()
+            self._gone.update(dict.fromkeys([head + name for head in books.chunks[::2]]))
+        else:
+            for book, kept in books.kept():
+                self._drop(entity_key, book, kept)
         del self._entities[entity_key]
         self._dirty.pop(entity_key, None)
         if self._of_account is not None:
             self._of_account.remove(entity_key)
 
     def _drop(self, entity_key: str, book: Book, kept: KeptLog) -> None:
-        for chunk in kept.clear():
-            self._gone[_log_key(entity_key, book, chunk)] = None
-
-    def _remember_merged(self, entity_key: str, transactions: Iterable[bytes]) -> None:
-        block = self._next_block
-        self._next_block += 1
-        packed = b"".join(_merged_id(entity_key, transaction) for transaction in transactions)
-        self._add_block(block, packed)
-        self._new_blocks.append(block)
-        if len(self._merged) > _MERGED_BLOCKS:
-            oldest, forgotten = self._merged.popitem(last=False)
-            for merged_id in _ids_in(forgotten):
-                if self._merged_transactions.get(merged_id) == oldest:
-                    del self._merged_transactions[merged_id]
-            self._gone[_MERGED + _CHUNK_ID.pack(oldest)] = None
-
-    def _add_block(self, block: int, packed: bytes) -> None:
-        self._merged[block] = packed
-        for merged_id in _ids_in(packed):
-            self._merged_transactions[merged_id] = block
+        name = entity_key.encode()
+        for chunk in sorted(kept.clear()):
+            self._gone[key_head(book, chunk) + name] = None
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call, what is gone first."""
-        gone, self._gone = self._gone, {}
         written: list[tuple[bytes, bytes | None]] = []
-        for entity_key in self._dirty:
-            books = self._entities[entity_key]
+        for entity_key, books in self._dirty.items():
+            name = entity_key.encode()
             for chunk, raw in books.approved.changes():
-                written.append((_log_key(entity_key, _APPROVED, chunk), raw))
+                written.append((key_head(_APPROVED, chunk) + name, raw))
             if books.has_others:
                 for book, kept in books.others():
-                    written += [(_log_key(entity_key, book, chunk), raw) for chunk, raw in kept.changes()]
+                    written += [(key_head(book, chunk) + name, raw) for chunk, raw in kept.changes()]
         self._dirty.clear()
-        blocks, self._new_blocks = self._new_blocks, []
-        written += [(_MERGED + _CHUNK_ID.pack(block), self._merged[block]) for block in blocks if block in self._merged]
+        written += self._merged_away.changes()
+        gone, self._gone = self._gone, {}
         if gone:
             rewritten = {key for key, _ in written}
             written = [*((key, None) for key in gone if key not in rewritten), *written]
@@ -237,62 +237,39 @@ class Logbook:
 
     def settle(self) -> None:
         """Take the changes as written: for those who keep no state."""
-        for entity_key in self._dirty:
-            for _, kept in self._entities[entity_key].kept():
+        for books in self._dirty.values():
+            for _, kept in books.kept():
                 kept.settle()
         self._dirty.clear()
         self._gone.clear()
-        self._new_blocks.clear()
+        self._merged_away.settle()
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
-        """Take the state back from its records."""
-        chunks: defaultdict[tuple[str, Book], dict[int, bytes]] = defaultdict(dict)
-        blocks: dict[int, bytes] = {}
+        """Take the state back from its records. What an entity has is read when it is first asked for."""
+        found: dict[bytes, PackedBooks] = {}
+        # Most have the same few.
+        heads: dict[bytes, bytes] = {}
         for key, raw in records.items():
-            if key[:1] == _LOG:
-                entity_key, book, chunk = _parsed(key)
-                chunks[entity_key, book][chunk] = raw
-            elif key[:1] == _MERGED:
-                blocks[_CHUNK_ID.unpack(key[1:])[0]] = raw
-        entities = _books_of(chunks)
-        self._entities = OrderedDict(sorted(entities.items(), key=lambda item: item[1].keep_until_ms))
+            if key[:1] == LOG:
+                name, head = key[HEAD_BYTES:], key[:HEAD_BYTES]
+                head = heads.setdefault(head, head)
+                packed = found.get(name)
+                if packed is None:
+                    found[name] = PackedBooks((head, raw))
+                else:
+                    packed.chunks += (head, raw)
+        self._entities = {}
+        for name, packed in found.items():
+            packed.note()
+            self._entities[name.decode()] = packed
         if self._of_account is not None:
             for entity_key in self._entities:
                 self._of_account.add(entity_key)
-        for block in sorted(blocks):
-            self._add_block(block, blocks[block])
-        self._next_block = max(blocks, default=-1) + 1
-
-
-def _books_of(chunks: Mapping[tuple[str, Book], Mapping[int, bytes]]) -> Mapping[str, EntityBooks]:
-    """The books of each entity, from the chunks of its logs."""
-    entities: defaultdict[str, EntityBooks] = defaultdict(EntityBooks)
-    for (entity_key, book), parts in chunks.items():
-        kept = KeptLog.restored(parts)
-        entities[entity_key].take_back(book, kept)
-    return entities
-
-
-def _merged_id(entity_key: str, transaction: bytes) -> bytes:
-    return blake2b(entity_key.encode() + b"\0" + transaction, digest_size=8).digest()
+        self._due = sorted([(books.due_ms, entity_key) for entity_key, books in self._entities.items()])
+        self._merged_away.restore(records)
 
 
 def _merged_key(entity_key: str, book: Book) -> str:
     """By what merged rows are remembered: whether a purchase is known, and known to be fraud, are two things."""
     # No entity's key has a space before its colon.
     return f"fraud {entity_key}" if book is _FRAUD else entity_key
-
-
-def _ids_in(packed: bytes) -> Iterator[bytes]:
-    return (packed[at : at + 8] for at in range(0, len(packed), 8))
-
-
-_PREFIXES: Final = {book: _LOG + book.encode() for book in Book}
-
-
-def _log_key(entity_key: str, book: Book, chunk: int) -> bytes:
-    return b"".join((_PREFIXES[book], _CHUNK_ID.pack(chunk), entity_key.encode()))
-
-
-def _parsed(key: bytes) -> tuple[str, Book, int]:
-    return key[6:].decode(), Book(key[1:2].decode()), _CHUNK_ID.unpack(key[2:6])[0]

@@ -114,7 +114,7 @@ class Feature:
     clearings: tuple[Clearing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class EntityPlan:
     """All that is asked of one entity. `horizon_ms` is the longest look back of its windows.
 
@@ -125,6 +125,11 @@ class EntityPlan:
     features: tuple[Feature, ...]
     distinct_fields: tuple[str, ...]
     horizon_ms: int
+
+    @cached_property
+    def name(self) -> str:
+        """The entity's fields, comma-separated: what keys of its entities begin with."""
+        return ",".join(self.entity)
 
     @property
     def asks_fraud(self) -> bool:
@@ -169,6 +174,11 @@ class RulesetPlan:
         return tuple(plan for plan in self.stations if plan.asks_fraud)
 
     @cached_property
+    def stations_by_name(self) -> dict[str, EntityPlan]:
+        """The entities kept at stations, by their names: see `EntityPlan.name`."""
+        return {plan.name: plan for plan in self.stations}
+
+    @cached_property
     def stamp_sizes(self) -> dict[str, int]:
-        """How many values the stamp of each station holds, by its entity's fields, comma-separated."""
-        return {",".join(plan.entity): len(plan.features) for plan in self.stations}
+        """How many values the stamp of each station holds, by its entity's name."""
+        return {plan.name: len(plan.features) for plan in self.stations}

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from rules.fold import Headers, SourceRecord
-from rules.velocity import FeatureValue
+from rules.velocity import Clears
 
 ROUTE_HEADER: Final = "stopbank-route"
 PURCHASE: Final = "purchase"
@@ -48,12 +48,12 @@ class Origin(NamedTuple):
 
 
 # An entity's fields, comma-separated, and what its station measured: (value, clears) for each feature.
-Stamp = tuple[str, list[tuple[int | None, list[int | None]]]]
+Stamp = tuple[str, Sequence[tuple[int | None, Clears]]]
 
 
-def stamp_of(entity: tuple[str, ...], values: Sequence[FeatureValue]) -> Stamp:
-    """What a station measured, as it rides in the route."""
-    return ",".join(entity), [(value.value, list(value.clears)) for value in values]
+def stamp_of(entity: str, values: Sequence[int | None], clears: Sequence[Clears]) -> Stamp:
+    """What a station measured, as it rides in the route, under the entity's name."""
+    return entity, list(zip(values, clears, strict=True))
 
 
 class Route(NamedTuple):

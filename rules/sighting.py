@@ -10,7 +10,7 @@ from rules.entity import transaction_hash
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import Stamp, stamp_of
-from rules.velocity import Subject, measure
+from rules.velocity import Subject, clears_of_all, values_of
 from rules.watermark import Watermark
 
 
@@ -37,9 +37,11 @@ def sight(
     known = logbook.knows(stop, books, transaction)
     logs = logbook.logs(ruleset, plan, stop, books, purchase.event_time)
     subject = Subject(purchase, amount_minor, transaction, known)
-    values = measure(plan, logs, subject, period_clock(ruleset.time_zone))
+    clock = period_clock(ruleset.time_zone)
+    values = values_of(plan)(logs, subject, clock)
+    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, logs, subject, clock))
     if not known:
         logbook.enter(ruleset, plan, stop, subject)
     watermark.advance(purchase.event_time)
     logbook.sweep(watermark.latest_ms)
-    return Sighted(stamp_of(plan.entity, values), purchase.event_time < last_ms - ruleset.allowed_lateness_ms)
+    return Sighted(stamp, purchase.event_time < last_ms - ruleset.allowed_lateness_ms)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rules.dead_letter import FOREIGN, dead_letter
-from rules.entity import entity_of, transaction_hash
+from rules.entity import transaction_hash
 from rules.fold import Output, SourceRecord
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
-from rules.route import LABEL, PURCHASE
+from rules.route import LABEL, PURCHASE, Route
 from rules.rulesets import Rulesets
 from rules.sighting import sight
 from rules.step import SIGHTINGS, Arrival, label_onward, onward, read_arrival, read_label, read_purchase
@@ -53,14 +53,15 @@ class Station:
         if isinstance(read, Output):
             return read
         purchase, amount_minor = read
-        route, ruleset = arrival.route, arrival.ruleset.plan
-        plan = _plan_of(ruleset, route.stops[0]) if route.stops and route.kind == PURCHASE else None
+        record, route, sender_headers, compiled = arrival
+        kind, reference, origin, key, has_account_key, stops, stamps, late = route
+        ruleset = compiled.plan
+        plan = _plan_of(ruleset, stops[0]) if stops and kind == PURCHASE else None
         if plan is None:
-            return dead_letter(arrival.record, SIGHTINGS, FOREIGN, _NO_STOP)
-        seen = sight(self._logbook, self._watermark, ruleset, plan, route.stops[0], purchase, amount_minor)
-        stamps, late = (*route.stamps, seen.stamp), route.late or seen.late
-        stamped = route._replace(stops=route.stops[1:], stamps=stamps, late=late)
-        return onward(purchase.account_id, arrival.record.value, arrival.sender_headers, stamped)
+            return dead_letter(record, SIGHTINGS, FOREIGN, _NO_STOP)
+        stamp, was_late = sight(self._logbook, self._watermark, ruleset, plan, stops[0], purchase, amount_minor)
+        stamped = Route(kind, reference, origin, key, has_account_key, stops[1:], (*stamps, stamp), late or was_late)
+        return onward(purchase.account_id, record.value, sender_headers, stamped)
 
     def _labelled(self, arrival: Arrival) -> Sequence[Output]:
         """Enter a purchase that a label says to be fraud."""
@@ -79,5 +80,4 @@ class Station:
 
 
 def _plan_of(ruleset: RulesetPlan, stop: str) -> EntityPlan | None:
-    entity = entity_of(stop)
-    return next((plan for plan in ruleset.stations if plan.entity == entity), None)
+    return ruleset.stations_by_name.get(stop.partition(":")[0])

@@ -11,13 +11,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import compress, pairwise
+from typing import Final, NamedTuple
+
+from rules.merged_rows import MergedRows, staying
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
 _SLACK = 8
-# The share of everything newer that a merged row may stand for, at first; doubled while that frees too little.
-_FIRST_SHARE = 1 / 512
 _HASH_BYTES = 8
+# Logs without columns share this: most have none, and an empty dict of its own is larger than their rows.
+_NO_COLUMNS: Final[dict[str, array[int]]] = {}
 
 
 class Row(NamedTuple):
@@ -37,71 +40,112 @@ class Row(NamedTuple):
 
 
 class WindowLog:
-    """Rows ordered by event time, then by the transaction's hash."""
+    """Rows ordered by event time, then by the transaction's hash.
 
-    __slots__ = ("columns", "counts", "first_seen_ms", "highs", "lows", "sums", "times", "transactions")
+    `times` are event times in ms; `sums` running totals of amounts, before each row and behind the last, of which only
+    differences mean anything; `transactions` 8 bytes for each row; `columns` the hashes of each field that is counted
+    distinct. `merged` is None while every row is one purchase.
+    """
+
+    __slots__ = ("columns", "first_seen_ms", "merged", "sums", "times", "transactions")
 
     def __init__(self) -> None:
         self.first_seen_ms: int | None = None
         self.times = array("q")
-        # Running totals before each row and behind the last; only differences mean anything. Sums may
-        # outgrow 64 bits.
-        self.counts = [0]
-        self.sums = [0]
-        self.lows: list[int] = []
-        self.highs: list[int] = []
+        # A list from when they outgrow 64 bits.
+        self.sums: array[int] | list[int] = array("q", (0,))
         self.transactions = bytearray()
-        self.columns: dict[str, array[int]] = {}
+        self.columns = _NO_COLUMNS
+        self.merged: MergedRows | None = None
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def has(self, transaction: bytes) -> bool:
-        """Whether a row, not merged yet, is this transaction's."""
-        return self.index_of(transaction) >= 0
-
     def add_column(self, field: str) -> None:
         """Begin to keep a field for distinct counts; purchases before that count as lacking it."""
-        self.columns[field] = array("q", bytes(_HASH_BYTES * len(self.times)))
+        self.columns = {**self.columns, field: array("q", bytes(_HASH_BYTES * len(self.times)))}
 
     def insert(self, time_ms: int, amount_minor: int, transaction: bytes, values: Sequence[int]) -> int:
         """Enter a purchase; returns its index. `values` has a hash for each column, in their order."""
         times = self.times
         index = len(times)
-        if not index or (self.first_seen_ms is not None and time_ms < self.first_seen_ms):
+        if not index:
             self.first_seen_ms = time_ms
-        if index and times[-1] >= time_ms:
-            index = bisect_right(times, time_ms)
-            while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
-                index -= 1
-        if index < len(times):
-            self.insert_row(index, Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ()), values)
-            return index
+        elif times[-1] >= time_ms:
+            index = self._index_for(time_ms, transaction)
+            if index < len(times):
+                row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
+                self.insert_row(index, row, values)
+                return index
         times.append(time_ms)
-        self.counts.append(self.counts[-1] + 1)
-        self.sums.append(self.sums[-1] + amount_minor)
-        self.lows.append(amount_minor)
-        self.highs.append(amount_minor)
         self.transactions += transaction
+        sums = self.sums
+        total = sums[-1] + amount_minor
+        try:
+            sums.append(total)
+        except OverflowError:
+            self.sums = [*sums, total]
         if values:
             for column, value in zip(self.columns.values(), values, strict=True):
                 column.append(value)
+        if self.merged is not None:
+            self.merged.append(1, amount_minor, amount_minor)
+        return index
+
+    def _index_for(self, time_ms: int, transaction: bytes) -> int:
+        """Where a purchase belongs that is not newer than all others."""
+        times = self.times
+        if self.first_seen_ms is None or time_ms < self.first_seen_ms:
+            self.first_seen_ms = time_ms
+        index = bisect_right(times, time_ms)
+        while index and times[index - 1] == time_ms and self.transaction(index - 1) > transaction:
+            index -= 1
         return index
 
     def insert_row(self, index: int, row: Row, values: Sequence[int]) -> None:
         """Put a row at an index that keeps the order."""
+        at_front = is_at_front(index, len(self.times) + 1)
         self.times.insert(index, row.time_ms)
-        self.lows.insert(index, row.low_minor)
-        self.highs.insert(index, row.high_minor)
         self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = row.transaction
         for column, value in zip(self.columns.values(), values, strict=True):
             column.insert(index, value)
-        counts, sums = self.counts, self.sums
-        counts.insert(index + 1, counts[index] + row.purchases)
-        sums.insert(index + 1, sums[index] + row.sum_minor)
-        for later in range(index + 2, len(counts)):
-            counts[later] += row.purchases
-            sums[later] += row.sum_minor
+        self._set_sums(_totals_with(self.sums, index, row.sum_minor, at_front=at_front))
+        merged = self.merged
+        if merged is not None:
+            merged.counts = _totals_with(merged.counts, index, row.purchases, at_front=at_front)
+            merged.lows.insert(index, row.low_minor)
+            merged.highs.insert(index, row.high_minor)
+
+    def _set_sums(self, sums: list[int]) -> None:
+        try:
+            self.sums = array("q", sums)
+        except OverflowError:
+            self.sums = sums
+
+    def begin_merging(self) -> MergedRows:
+        """From now on rows may stand for several purchases."""
+        merged = self.merged
+        if merged is None:
+            amounts = self.amounts(0, len(self.times))
+            merged = self.merged = MergedRows(list(range(len(self.times) + 1)), amounts, list(amounts))
+        return merged
+
+    def amounts(self, first: int, end: int) -> list[int]:
+        """The sum of each of the rows [first, end)."""
+        return [after - before for before, after in pairwise(self.sums[first : end + 1])]
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """Running totals of purchases, before each row and behind the last; only differences mean anything."""
+        return range(len(self.times) + 1) if self.merged is None else self.merged.counts
+
+    def lows(self, first: int, end: int) -> list[int]:
+        """The smallest amount of each of the rows [first, end)."""
+        return self.amounts(first, end) if self.merged is None else self.merged.lows[first:end]
+
+    def highs(self, first: int, end: int) -> list[int]:
+        """The largest amount of each of the rows [first, end)."""
+        return self.amounts(first, end) if self.merged is None else self.merged.highs[first:end]
 
     def span(self, after_ms: int, until_ms: int) -> tuple[int, int]:
         """Indices (first, end) of the rows with after < time <= until."""
@@ -110,18 +154,21 @@ class WindowLog:
 
     def count(self, first: int, end: int) -> int:
         """How many purchases rows [first, end) stand for."""
-        return self.counts[end] - self.counts[first] if end > first else 0
+        if end <= first:
+            return 0
+        return end - first if self.merged is None else self.merged.counts[end] - self.merged.counts[first]
 
     def row(self, index: int) -> Row:
         """One row by its index."""
+        amount_minor, merged = self.sums[index + 1] - self.sums[index], self.merged
         return Row(
             self.times[index],
-            self.counts[index + 1] - self.counts[index],
-            self.sums[index + 1] - self.sums[index],
-            self.lows[index],
-            self.highs[index],
+            self.count(index, index + 1),
+            amount_minor,
+            amount_minor if merged is None else merged.lows[index],
+            amount_minor if merged is None else merged.highs[index],
             self.transaction(index),
-            tuple(column[index] for column in self.columns.values()),
+            tuple([column[index] for column in self.columns.values()]),
         )
 
     def rows(self) -> Iterator[Row]:
@@ -130,70 +177,62 @@ class WindowLog:
 
     def drop_first(self, dropped: int) -> None:
         """Forget the oldest rows."""
-        del self.times[:dropped], self.lows[:dropped], self.highs[:dropped]
+        del self.times[:dropped], self.sums[:dropped]
         del self.transactions[: dropped * _HASH_BYTES]
         for column in self.columns.values():
             del column[:dropped]
-        del self.counts[:dropped], self.sums[:dropped]
+        merged = self.merged
+        if merged is None:
+            return
+        del merged.counts[:dropped], merged.lows[:dropped], merged.highs[:dropped]
+        if merged.counts[-1] - merged.counts[0] == len(self.times):
+            self.merged = None
 
     def remove(self, index: int) -> None:
         """Take a row out. Where it was the first that was ever seen, the next is from now on."""
-        row, times = self.row(index), self.times
-        del times[index], self.lows[index], self.highs[index]
+        times, time_ms = self.times, self.times[index]
+        at_front = is_at_front(index, len(times))
+        del times[index]
         del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
         for column in self.columns.values():
             del column[index]
-        del self.counts[index + 1], self.sums[index + 1]
-        for later in range(index + 1, len(self.counts)):
-            self.counts[later] -= row.purchases
-            self.sums[later] -= row.sum_minor
-        if index == 0 and row.time_ms == self.first_seen_ms:
+        self._set_sums(_totals_without(self.sums, index, at_front=at_front))
+        merged = self.merged
+        if merged is not None:
+            merged.counts = _totals_without(merged.counts, index, at_front=at_front)
+            del merged.lows[index], merged.highs[index]
+        if index == 0 and time_ms == self.first_seen_ms:
             self.first_seen_ms = times[0] if times else None
 
-    def merge(self, max_rows: int) -> list[int]:
-        """Merge old neighbours where the log is over its cap; returns for each new row the index of its newest.
+    def merge(self, max_rows: int) -> Sequence[int]:
+        """Merge old neighbours where the log is over its cap; returns the rows that went into the next one.
 
         A pair merges if it stands for at most a share of the purchases that are newer than it. The share
         starts small and doubles until enough rows are free, so old rows grow like those of an exponential
         histogram (Datar, Gionis, Indyk, Motwani 2002) and the newest stay single.
         """
-        kept = list(range(len(self)))
-        if len(kept) <= max_rows:
-            return kept
-        target, share = max_rows - max_rows // _SLACK, _FIRST_SHARE
-        while len(kept) > target:
-            kept = self._merged(kept, share, target)
-            share *= 2
-        self._keep(kept)
-        return kept
-
-    def _merged(self, kept: list[int], share: float, target: int) -> list[int]:
-        """One pass from the oldest: the indices of rows that stay, each taking in those before it."""
-        counts, total = self.counts, self.counts[-1]
-        merged: list[int] = []
-        begin, spare = counts[0], len(kept) - target
-        for position, index in enumerate(kept):
-            after = kept[position + 1] if position + 1 < len(kept) else None
-            if spare > 0 and after is not None:
-                size = counts[after + 1] - begin
-                if size <= share * (total - counts[after + 1]):
-                    spare -= 1
-                    continue
-            merged.append(index)
-            begin = counts[index + 1]
-        return merged
-
-    def _keep(self, kept: list[int]) -> None:
-        starts = [0, *(index + 1 for index in kept[:-1])]
-        spans = list(zip(starts, kept, strict=True))
-        self.lows = [min(self.lows[first : last + 1]) for first, last in spans]
-        self.highs = [max(self.highs[first : last + 1]) for first, last in spans]
-        for field, column in self.columns.items():
-            self.columns[field] = array("q", (_newest_known(column, first, last) for first, last in spans))
-        self.times = array("q", (self.times[index] for index in kept))
-        self.transactions = bytearray().join(self.transaction(index) for index in kept)
-        self.counts = [self.counts[0], *(self.counts[index + 1] for index in kept)]
-        self.sums = [self.sums[0], *(self.sums[index + 1] for index in kept)]
+        rows = len(self.times)
+        if rows <= max_rows:
+            return ()
+        stays = staying(self.counts, max_rows - max_rows // _SLACK)
+        merged = self.begin_merging()
+        gone = [index for index in range(rows) if not stays[index]]
+        # Each of them into the one behind it: oldest first, so that what that took in goes on with it.
+        for index in gone:
+            for column in self.columns.values():
+                column[index + 1] = column[index + 1] or column[index]
+            merged.lows[index + 1] = min(merged.lows[index : index + 2])
+            merged.highs[index + 1] = max(merged.highs[index : index + 2])
+        self.times = array("q", compress(self.times, stays))
+        self.transactions = bytearray().join(
+            [self.transactions[at * _HASH_BYTES : (at + 1) * _HASH_BYTES] for at in compress(range(rows), stays)]
+        )
+        self.columns = {field: array("q", compress(column, stays)) for field, column in self.columns.items()}
+        merged.lows, merged.highs = list(compress(merged.lows, stays)), list(compress(merged.highs, stays))
+        # What is behind a row that stays is behind it still.
+        merged.counts = [merged.counts[0], *compress(merged.counts[1:], stays)]
+        self._set_sums([self.sums[0], *compress(self.sums[1:], stays)])
+        return gone
 
     def transaction(self, index: int) -> bytes:
         """The hash of a row's transaction; of a merged row, its newest's."""
@@ -207,8 +246,21 @@ class WindowLog:
         return position // _HASH_BYTES if position >= 0 else -1
 
 
-def _newest_known(column: array[int], first: int, last: int) -> int:
-    for index in range(last, first - 1, -1):
-        if column[index]:
-            return column[index]
-    return 0
+def is_at_front(index: int, rows: int) -> bool:
+    """Whether what lies before a row gives way where it is put in or taken out, and not what lies behind."""
+    return 2 * index < rows - 1
+
+
+def _totals_with(totals: Sequence[int], index: int, added: int, *, at_front: bool) -> list[int]:
+    """Running totals with one more number at an index."""
+    if at_front:
+        return [*[total - added for total in totals[: index + 1]], *totals[index:]]
+    return [*totals[: index + 1], *[total + added for total in totals[index:]]]
+
+
+def _totals_without(totals: Sequence[int], index: int, *, at_front: bool) -> list[int]:
+    """Running totals without the number at an index."""
+    taken = totals[index + 1] - totals[index]
+    if at_front:
+        return [*[total + taken for total in totals[:index]], *totals[index + 1 :]]
+    return [*totals[: index + 1], *[total - taken for total in totals[index + 2 :]]]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rules.columns.grouped import Grouped
 from rules.columns.table import MISSING, Bools, Ints
+from rules.feature_code import MAX_SUM_MINOR
 from rules.plan import Aggregate
-from rules.velocity import MAX_SUM_MINOR
 
 _OF_AMOUNTS: Final = {Aggregate.MIN: np.minimum, Aggregate.MAX: np.maximum}
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rules.columns.aggregates import half_even
 from rules.columns.grouped import Grouped
 from rules.columns.table import MISSING, NEVER_MS, Bools, Ints
+from rules.feature_code import MAX_SUM_MINOR
 from rules.plan import Aggregate
-from rules.velocity import MAX_SUM_MINOR
 
 # So many pairs of a fraud and a row that it counts for are looked at at once.
 _PAIRS: Final = 2**20

@@ -12,10 +12,9 @@ from rules.calendar import PeriodClock
 from rules.columns.rows import Rows
 from rules.columns.table import Ints
 from rules.entity import entity_key, transaction_hash
-from rules.entity_books import EntityBooks
-from rules.kept_log import KeptLog
+from rules.entity_books import Book, EntityBooks
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome
-from rules.velocity import EntityLogs, Subject, cuts_of, program_of, values_of
+from rules.velocity import Subject, values_of
 
 
 def subject_of(rows: Rows, row: int) -> Subject:
@@ -79,16 +78,12 @@ class KeptLogs:
         until_ms = subject.purchase.event_time - self._reach_ms
         for _, kept in books.kept():
             kept.expire(until_ms)
-        fraud = books.fraud.log if books.fraud is not None and len(books.fraud.log) else None
-        logs = EntityLogs(books.approved.log, books.declined.log if books.declined is not None else None, fraud)
-        program = program_of(self._plan)
-        return values_of(self._plan, program, cuts_of(program, logs, subject, clock), subject)
+        return values_of(self._plan)(books.logs, subject, clock)
 
     def enter(self, key: str, subject: Subject, *, declined: bool = False) -> None:
         """Enter a purchase, with how it was decided where that is known."""
-        books, kept, time_ms = self._of(key), self._of(key).approved, subject.purchase.event_time
-        if declined:
-            kept = books.declined = books.declined or KeptLog()
+        books, time_ms = self._of(key), subject.purchase.event_time
+        kept = books.log_of(Book.DECLINED if declined else Book.APPROVED)
         kept.enter(subject, self._plan.distinct_fields, self._max_rows, time_ms - self._reach_ms)
         books.last_ms = max(books.last_ms, time_ms)
 
@@ -96,9 +91,7 @@ class KeptLogs:
         """Enter a purchase that is known to be fraud now, if it is in reach."""
         until_ms = now_ms - self._reach_ms
         if self.asks_fraud and subject.purchase.event_time > until_ms:
-            books = self._of(key)
-            books.fraud = books.fraud or KeptLog()
-            books.fraud.enter(subject, self._plan.distinct_fields, self._max_rows, until_ms)
+            self._of(key).log_of(Book.FRAUD).enter(subject, self._plan.distinct_fields, self._max_rows, until_ms)
 
     def forget(self, now_ms: int) -> None:
         """Forget the entities of which nothing is in reach any more."""
@@ -117,4 +110,4 @@ class KeptLogs:
 
 def _newest_ms(books: EntityBooks) -> int:
     fraud = books.fraud
-    return max(books.last_ms, fraud.last_ms if fraud is not None and len(fraud.log) else 0)
+    return max(books.last_ms, fraud.last_ms if fraud is not None and fraud.times else 0)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from rules.fold import SourceRecord
-from streams.engine.writer import OutgoingRecord
+from streams.engine.batch import OutgoingRecord
 
+# A third of the time of `OutgoingRecord(...)`, of which there is one for each change of state.
+_record = partial(tuple[Any, ...].__new__, OutgoingRecord)
 _FENCE = struct.Struct(">q")
 _FENCE_HEADER = "fence"
 NO_FENCE = -1
@@ -29,63 +32,92 @@ class ChangelogCorruptError(Exception):
 def encode_changes(changes: Iterable[tuple[bytes, bytes | None]], fence: int) -> list[OutgoingRecord]:
     """State records as changelog records, at least one; a deletion is a tombstone, its fence a header."""
     packed = _FENCE.pack(fence)
+    tombstone = ((_FENCE_HEADER, packed),)
     return [
-        OutgoingRecord(key, None, ((_FENCE_HEADER, packed),)) if value is None else OutgoingRecord(key, packed + value)
+        _record((key, None, tombstone, None) if value is None else (key, packed + value, (), None))
         for key, value in changes
     ] or [OutgoingRecord(_FENCE_KEY, packed)]
 
 
-@dataclass(slots=True)
 class ChangelogImage:
     """What a changelog partition adds up to: state by key, and the newest fence."""
 
-    fence: int = NO_FENCE
-    records: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
-    _fences: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    # Keys whose last record in the partition is a stale one.
-    _overwritten: set[bytes] = field(default_factory=set[bytes])
+    def __init__(self) -> None:
+        # By key: the value with its fence before it, as it was read. Fences are not negative, and compare as their
+        # bytes do.
+        self._values: dict[bytes, bytes] = {}
+        # By key that was deleted: the fence of the tombstone.
+        self._deleted: dict[bytes, bytes] = {}
+        self._newest = b""
+        # Keys whose last record in the partition is a stale one.
+        self._overwritten: set[bytes] = set()
+
+    @property
+    def fence(self) -> int:
+        """The newest fence, NO_FENCE where there is none."""
+        return _FENCE.unpack(self._newest)[0] if self._newest else NO_FENCE
+
+    @property
+    def records(self) -> dict[bytes, bytes]:
+        """State by key."""
+        size = _FENCE.size
+        return {key: value[size:] for key, value in self._values.items() if key != _FENCE_KEY}
+
+    def __len__(self) -> int:
+        """How many keys have a state."""
+        return len(self._values) - (_FENCE_KEY in self._values)
 
     def apply(self, batch: Sequence[SourceRecord]) -> None:
         """Take changelog records in offset order. Raises ChangelogCorruptError."""
         for record in batch:
             key, value = record.key, record.value
-            fence = fence_of(record)
             if key is None:
                 raise ChangelogCorruptError(f"record without a key at offset {record.offset}")
-            if fence < self._fences.get(key, NO_FENCE):
+            fence = _packed_fence_of(record) if value is None or len(value) < _FENCE.size else value[: _FENCE.size]
+            # A record that is not older than any other is not older than what its key has. In a log that nobody else
+            # has written to, that goes for all.
+            if fence >= self._newest:
+                self._newest = fence
+            elif fence < self._fence_of(key):
                 self._overwritten.add(key)
                 continue
-            self._fences[key] = fence
-            self.fence = max(self.fence, fence)
-            self._overwritten.discard(key)
+            if self._overwritten:
+                self._overwritten.discard(key)
             if value is None:
-                self.records.pop(key, None)
-            elif key != _FENCE_KEY:
-                self.records[key] = value[_FENCE.size :]
+                self._values.pop(key, None)
+                self._deleted[key] = fence
+            else:
+                self._values[key] = value
+
+    def _fence_of(self, key: bytes) -> bytes:
+        """The newest fence that a key has had; before all others where it had none."""
+        return max(self._values.get(key, b"")[: _FENCE.size], self._deleted.get(key, b""))
 
     def repairs(self) -> list[OutgoingRecord]:
         """Records that put right what a worker wrote after it had lost the partition.
 
         Compaction keeps a key's last record, whatever its fence: the one that counts must be the last.
         """
-        return [
-            record
-            for key in sorted(self._overwritten)
-            for record in encode_changes([(key, self._value_of(key))], self._fences[key])
-        ]
+        return [record for key in sorted(self._overwritten) for record in self._again(key)]
 
-    def _value_of(self, key: bytes) -> bytes | None:
-        return b"" if key == _FENCE_KEY else self.records.get(key)
+    def _again(self, key: bytes) -> list[OutgoingRecord]:
+        value = self._values.get(key)
+        change = key, None if value is None else value[_FENCE.size :]
+        return encode_changes([change], _FENCE.unpack(self._fence_of(key))[0])
 
 
 def fence_of(record: SourceRecord) -> int:
     """The source offset that the state behind a changelog record has applied. Raises ChangelogCorruptError."""
+    return _FENCE.unpack(_packed_fence_of(record))[0]
+
+
+def _packed_fence_of(record: SourceRecord) -> bytes:
     if record.value is not None:
         if len(record.value) < _FENCE.size:
             raise ChangelogCorruptError(f"record without a fence at offset {record.offset}")
-        return _FENCE.unpack_from(record.value)[0]
+        return record.value[: _FENCE.size]
     for name, packed in record.headers:
         # Not Stopbank's own: a header's value may be null.
         if name == _FENCE_HEADER and len(packed or b"") == _FENCE.size:
-            return _FENCE.unpack(packed)[0]
+            return packed
     raise ChangelogCorruptError(f"tombstone without a fence at offset {record.offset}")

@@ -23,6 +23,7 @@ from faust.types import TP, Message
 
 from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
+from streams.engine.fetched import unpack_at_once
 from streams.engine.opening import Opening
 from streams.engine.partition import OwnedPartition, Run, cut_into_runs
 from streams.reconnect import unhurried
@@ -69,6 +70,7 @@ class RunConsumer(ConsumerForFaust):
         options = self.app.engine.consumer_options()
         self._consumer = unhurried(AIOKafkaConsumer(**options))
         await self._consumer.start()
+        unpack_at_once(self._consumer)
         self.add_future(self._guarded(self._take_in()))
         self.add_future(self._guarded(self._commit_forever()))
 
@@ -192,7 +194,7 @@ class RunConsumer(ConsumerForFaust):
             self.group.seek(tp, admission.reread_from)
         # All are taken before any is passed on: that may wait, and the partition may be given up meanwhile.
         taken_s = time.monotonic()
-        runs = [partition.take(records, taken_s) for records in cut_into_runs(admission.records)]
+        runs = [partition.take(cut, taken_s, size_bytes) for cut, size_bytes in cut_into_runs(admission.records)]
         self._in_flight_bytes += sum(run.size_bytes for run in runs)
         for run in runs:
             await self.callback(self._message(tp, run))

@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
+from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
@@ -56,9 +57,9 @@ class EngineConfig:
     compression: str | None = None
     # See OwnedPartition.
     hole_patience_s: float = 0.0
-    # How far apart batches leave under load: see BatchWriter.
+    # How far apart batches leave, outputs under load and state always: see BatchWriter.
     output_gap_ms: float = 2.0
-    state_gap_ms: float = 5.0
+    state_gap_ms: float = 20.0
     stall_s: float = 30.0
     drain_s: float = 8.0
 
@@ -75,7 +76,8 @@ class Engine:
         self.outputs: BatchWriter
         self.changelogs: BatchWriter
         self._producers: list[AIOKafkaProducer] = []
-        self._targets: dict[str, tuple[str, int]] = {}
+        # By logical name: the name and partition count of a topic to write to.
+        self.targets: dict[str, tuple[str, int]] = {}
 
     @property
     def stall_s(self) -> float:
@@ -120,11 +122,11 @@ class Engine:
             raise
 
     async def _start(self) -> None:
-        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms)
+        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms, Load())
         # Nobody waits for the state but the commit of offsets.
         self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
         counts = await self._partition_counts()
-        self._targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
+        self.targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
         for source, table in self.tables.items():
             changelog = table.changelog_tp(0).topic
             if counts[source] != counts[changelog]:
@@ -150,7 +152,7 @@ class Engine:
         for producer in producers:
             await producer.stop()
 
-    async def _writer(self, max_batch_bytes: int, gap_ms: float) -> BatchWriter:
+    async def _writer(self, max_batch_bytes: int, gap_ms: float, load: Load | None = None) -> BatchWriter:
         producer = unhurried(
             AIOKafkaProducer(
                 **self.client_options(),
@@ -164,11 +166,7 @@ class Engine:
         )
         self._producers.append(producer)
         await producer.start()
-        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000)
-
-    def target(self, logical: str) -> tuple[str, int]:
-        """The name and partition count of a topic to write to."""
-        return self._targets[logical]
+        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000, load)
 
     def table_of(self, tp: TopicPartition) -> FoldTable | None:
         """The table that folds this source topic."""
@@ -193,10 +191,7 @@ class Engine:
     async def repair(self, changelog: TopicPartition, image: ChangelogImage) -> int:
         """Put right what was overwritten in a changelog; returns how many records that took."""
         repairs = image.repairs()
-        deliveries = [
-            self.changelogs.append(changelog.topic, changelog.partition, record.key, record.value, record.headers)
-            for record in repairs
-        ]
+        deliveries = self.changelogs.extend(changelog.topic, changelog.partition, repairs)
         self.changelogs.send()
         for delivery in deliveries:
             await delivery

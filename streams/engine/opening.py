@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.engine.changelog import ChangelogImage
 from streams.engine.core import Engine
 from streams.engine.partition import OwnedPartition
 from streams.engine.recovery import ChangelogReader
+from streams.process import collector_at_rest
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +42,22 @@ class Opening:
             held = engine.held(tp)
             assert held is not None
             await self._open(tp, held.fence + 1, on_expired)
-        async for changelog, image, end in reader.read(changelogs.keys()):
-            tp = changelogs[changelog]
-            held = engine.install(tp, image, end)
-            engine.pause_guard.touch()
-            repaired = await engine.repair(changelog, image)
-            if repaired:
-                held.changelog_end = None
-            log.info("recovered", partition=str(tp), records=len(image.records), fence=held.fence, repaired=repaired)
-            await self._open(tp, held.fence + 1, on_expired)
+        if changelogs:
+            with collector_at_rest():
+                async for changelog, image, end in reader.read(changelogs.keys()):
+                    await self._open_recovered(changelogs[changelog], changelog, image, end, on_expired)
+
+    async def _open_recovered(
+        self, tp: TopicPartition, changelog: TopicPartition, image: ChangelogImage, end: int, on_expired: OnExpired
+    ) -> None:
+        engine = self._engine
+        held = engine.install(tp, image, end)
+        engine.pause_guard.touch()
+        repaired = await engine.repair(changelog, image)
+        if repaired:
+            held.changelog_end = None
+        log.info("recovered", partition=str(tp), records=len(image), fence=held.fence, repaired=repaired)
+        await self._open(tp, held.fence + 1, on_expired)
 
     async def _unmoved(
         self, reader: ChangelogReader, changelogs: Mapping[TopicPartition, TopicPartition]

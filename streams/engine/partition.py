@@ -28,39 +28,35 @@ MAX_RUN_BYTES: Final = 128 * 1024
 _RECORD_BYTES: Final = 200
 
 
-def cut_into_runs(records: Sequence[SourceRecord]) -> Iterator[Sequence[SourceRecord]]:
-    """Records in runs of at most so many, and of at most so many bytes where they are more than one."""
-    begin, run_bytes = 0, 0
-    for index, record in enumerate(records):
-        record_bytes = size_of(record)
-        if index > begin and (index - begin == MAX_RUN_RECORDS or run_bytes + record_bytes > MAX_RUN_BYTES):
-            yield records[begin:index]
-            begin, run_bytes = index, 0
-        run_bytes += record_bytes
-    if begin < len(records):
-        yield records[begin:]
+def cut_into_runs(records: Sequence[SourceRecord]) -> Iterator[tuple[Sequence[SourceRecord], int]]:
+    """Records in runs of at most so many, and of at most so many bytes where they are more than one.
 
-
-def size_of(record: SourceRecord) -> int:
-    """About how much memory a record takes, in bytes."""
-    return len(record.value or b"") + _RECORD_BYTES
+    Each with about how much memory it takes, in bytes.
+    """
+    sizes = [_RECORD_BYTES + len(record.value or b"") for record in records]
+    begin = 0
+    while begin < len(records):
+        end = min(begin + MAX_RUN_RECORDS, len(records))
+        run_bytes = sum(sizes[begin:end])
+        while run_bytes > MAX_RUN_BYTES and end > begin + 1:
+            end -= 1
+            run_bytes -= sizes[end]
+        yield records[begin:end], run_bytes
+        begin = end
 
 
 @dataclass(slots=True, eq=False)
 class Run:
     """Consecutive records of one partition that travel through the worker as one message.
 
-    `taken_s` is when, by a clock that only goes forward.
+    `taken_s` is when, by a clock that only goes forward; `size_bytes` about how much memory the records take.
     """
 
     owner: OwnedPartition
     records: Sequence[SourceRecord]
     taken_s: float
+    size_bytes: int
     finished: bool = False
-    size_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size_bytes = sum([size_of(record) for record in self.records])
 
     @property
     def end(self) -> int:
@@ -153,9 +149,9 @@ class OwnedPartition:
         """When the oldest run that is not finished was taken; None where there is none."""
         return self._in_flight[0].taken_s if self._in_flight else None
 
-    def take(self, records: Sequence[SourceRecord], taken_s: float = 0.0) -> Run:
+    def take(self, records: Sequence[SourceRecord], taken_s: float = 0.0, size_bytes: int = 0) -> Run:
         """Make a run of admitted records and keep it until it is finished."""
-        run = Run(self, records, taken_s)
+        run = Run(self, records, taken_s, size_bytes)
         self._in_flight.append(run)
         return run
 

@@ -8,15 +8,17 @@ again with the same result.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from rules.fold import Fold, Output, StateNotReadyError
+from rules.fold import Fold, Output, SourceRecord, StateNotReadyError
+from streams.engine.batch import OutgoingRecord, RecordParts
 from streams.engine.changelog import encode_changes
 from streams.engine.core import Engine
 from streams.engine.partition import Run
 from streams.engine.partitioner import partition_for
 from streams.engine.tables import FoldPartition, FoldTable
-from streams.engine.writer import Delivery, OutgoingRecord, Written
+from streams.engine.writer import Delivery, Written
 
 # Hears of a run whose outputs are acknowledged.
 Observer = Callable[[Run, Sequence[Output]], None]
@@ -85,32 +87,40 @@ class RunPipeline:
     async def _fold(self, fold: Fold | None, run: Run, held: FoldPartition | None) -> list[Output]:
         assert fold is not None, "a step without a table needs a stateless fold"
         outputs: list[Output] = []
-        fence = held.fence if held else -1
-        for record in run.records:
-            if record.offset <= fence:
-                continue
-            while True:
-                try:
-                    outputs += fold.apply(record)
-                    break
-                except StateNotReadyError as missing:
-                    if self._wait_ready is None:
-                        raise
-                    await self._wait_ready(missing)
+        for record in _behind(held.fence, run.records) if held else run.records:
+            try:
+                outputs += fold.apply(record)
+            except StateNotReadyError as missing:
+                outputs += await self._patiently(fold, record, missing)
         outputs += fold.flush()
         return outputs
 
-    def _write(self, outputs: Sequence[Output]) -> Iterable[Delivery]:
+    async def _patiently(self, fold: Fold, record: SourceRecord, missing: StateNotReadyError) -> Sequence[Output]:
+        """Apply a record once the fold can take it. Raises StateNotReadyError where nobody waits for that."""
+        while True:
+            if self._wait_ready is None:
+                raise missing
+            await self._wait_ready(missing)
+            try:
+                return fold.apply(record)
+            except StateNotReadyError as still_missing:
+                missing = still_missing
+
+    def _write(self, outputs: Sequence[Output]) -> list[Delivery]:
+        """Hand a run's outputs to the writer: those for one partition together and in their order."""
         engine, writer = self._engine, self._engine.outputs
-        deliveries: dict[Delivery, None] = {}
+        lanes: defaultdict[tuple[str, int], list[RecordParts]] = defaultdict(list)
         for topic, key, value, headers, timestamp_ms, partition in outputs:
-            name, partitions = engine.target(topic)
+            name, partitions = engine.targets[topic]
             if partition is None:
                 partition = partition_for(key, partitions) if key is not None else 0
             elif partition >= partitions:
                 # Somebody listens where there is nothing: no reason to stand still.
                 partition %= partitions
-            deliveries[writer.append(name, partition, key, value, headers, timestamp_ms)] = None
+            lanes[name, partition].append((key, value, headers, timestamp_ms))
+        deliveries: list[Delivery] = []
+        for (name, partition), records in lanes.items():
+            deliveries += writer.extend(name, partition, records)
         writer.send()
         return deliveries
 
@@ -160,3 +170,10 @@ class RunPipeline:
                 "a worker that had lost the partition, or two groups of workers with one set of topics"
             )
         held.changelog_end = end
+
+
+def _behind(fence: int, records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+    """The records that a fold has not applied yet."""
+    if records[0].offset > fence:
+        return records
+    return [record for record in records if record.offset > fence]

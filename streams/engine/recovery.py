@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
+from streams.engine.fetched import unpack_at_once
 from streams.reconnect import unhurried
 
 _POLL_MS = 200
@@ -57,6 +58,7 @@ class ChangelogReader:
         if not images:
             return
         async with self._consumer() as consumer:
+            unpack_at_once(consumer)
             consumer.assign(list(images))
             ends: dict[TopicPartition, int] = await consumer.end_offsets(list(images))
             # A seek to a number: `seek_to_beginning` loses against the reset that `assign` sets off.
@@ -66,6 +68,8 @@ class ChangelogReader:
             while images:
                 batches = await consumer.getmany(timeout_ms=_POLL_MS)
                 for tp, batch in batches.items():
+                    # The next fetch gets on its way meanwhile.
+                    await asyncio.sleep(0)
                     images[tp].apply(batch)
                 if batches:
                     moved_at = time.monotonic()

@@ -13,28 +13,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-# What a record costs in a batch beside its key, value and headers, at the most (lengths, deltas, counts).
-_RECORD_OVERHEAD_BYTES = 32
-_HEADER_OVERHEAD_BYTES = 10
-
-
-class OutgoingRecord(NamedTuple):
-    """A record to write; `timestamp_ms` None means now."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-    timestamp_ms: int | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """An upper bound of what the record takes in a batch."""
-        headers = sum(len(k) * 4 + len(v) + _HEADER_OVERHEAD_BYTES for k, v in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers + _RECORD_OVERHEAD_BYTES
+from streams.engine.batch import RecordParts, fill, size_at_most
+from streams.engine.load import Load
 
 
 class Written(NamedTuple):
@@ -45,7 +29,6 @@ class Written(NamedTuple):
 
 
 Delivery = asyncio.Future[Written]
-_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
 class RecordTooLargeError(Exception):
@@ -66,8 +49,9 @@ class _Lane:
 class BatchWriter:
     """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost.
 
-    Departures lie at least `gap_s` apart. What comes after a pause leaves at once; under load records wait for
-    each other, and the batches of all partitions leave in one request.
+    Departures lie at least `gap_s` apart, or, where `load` is given, so much of it as the process is under pressure.
+    What comes after a pause leaves at once; under load records wait for each other, and the batches of all partitions
+    leave in one request.
     """
 
     def __init__(
@@ -76,40 +60,49 @@ class BatchWriter:
         max_batch_bytes: int,
         on_failure: Callable[[BaseException], None],
         gap_s: float = 0.0,
+        load: Load | None = None,
     ) -> None:
         self._producer = producer
         self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
         self._gap_s = gap_s
+        self._load = load
         self._left_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         # Lanes with records that nobody has sent on their way yet.
         self._filled: dict[_Lane, None] = {}
 
-    def append(
-        self,
-        topic: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp_ms: int | None = None,
-    ) -> Delivery:
-        """Put a record behind those before it; it leaves with the next `send`, or with a batch that is full.
+    def extend(self, topic: str, partition: int, records: Sequence[RecordParts]) -> list[Delivery]:
+        """Put records behind those before them; they leave with the next `send`, or with a batch that is full.
 
-        The delivery is done when the broker has acknowledged the record's batch.
+        Each of the deliveries is done when the broker has acknowledged a batch that some of them lie in.
         """
         lane = self._lane(topic, partition)
         self._filled[lane] = None
-        return self._append(lane, key, value, headers, timestamp_ms)
+        deliveries: list[Delivery] = []
+        begin = 0
+        while begin < len(records):
+            builder = lane.builder or self._open_batch(lane)
+            assert lane.delivery is not None
+            is_fresh = builder.record_count() == 0
+            end = fill(builder, records, begin)
+            if end > begin:
+                deliveries.append(lane.delivery)
+            elif is_fresh:
+                raise RecordTooLargeError(f"a record for {topic} fits in no batch")
+            if end < len(records):
+                self._close_batch(lane)
+            begin = end
+        return deliveries
 
     def send(self) -> None:
         """Let all that was appended leave, as soon as the gap allows."""
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
-        wait_s = self._left_s + self._gap_s - loop.time()
+        gap_s = self._gap_s if self._load is None else self._gap_s * self._load.pressure()
+        wait_s = self._left_s + gap_s - loop.time()
         if wait_s <= 0:
             self._leave()
         else:
@@ -122,12 +115,12 @@ class BatchWriter:
         for lane in filled:
             self._wake(lane)
 
-    def write_together(self, topic: str, partition: int, records: Sequence[OutgoingRecord]) -> Delivery:
-        """Append records into one and the same batch: the broker takes all of them or none.
+    def write_together(self, topic: str, partition: int, records: Sequence[RecordParts]) -> Delivery:
+        """Put records into one and the same batch: the broker takes all of them or none.
 
         Raises RecordTooLargeError where they are too many for one batch.
         """
-        size_bytes = sum(record.size_bytes for record in records)
+        size_bytes = size_at_most(records)
         if size_bytes > self._max_batch_bytes:
             raise RecordTooLargeError(
                 f"{len(records)} records of {size_bytes} bytes for {topic} don't fit in one batch "
@@ -136,38 +129,17 @@ class BatchWriter:
         lane = self._lane(topic, partition)
         if lane.builder is not None and lane.builder.size() + size_bytes > self._max_batch_bytes:
             self._close_batch(lane)
-        delivery = self._append(lane, *records[0])
-        for record in records[1:]:
-            if self._append(lane, *record) is not delivery:
-                raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
-        self._filled[lane] = None
+        deliveries = self.extend(topic, partition, records)
+        if len(deliveries) != 1:
+            raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
         self.send()
-        return delivery
+        return deliveries[0]
 
     def _lane(self, topic: str, partition: int) -> _Lane:
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = _Lane(TopicPartition(topic, partition))
         return lane
-
-    def _append(
-        self,
-        lane: _Lane,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes]],
-        timestamp_ms: int | None,
-    ) -> Delivery:
-        builder = lane.builder or self._open_batch(lane)
-        # aiokafka's builder takes a list of headers and nothing else.
-        listed = list(headers) if headers else _NO_HEADERS
-        if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
-            self._close_batch(lane)
-            builder = self._open_batch(lane)
-            # The first record of a batch is taken whatever its size; the broker has the last word.
-            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)
-        assert lane.delivery is not None
-        return lane.delivery
 
     def _open_batch(self, lane: _Lane) -> Any:
         lane.builder = self._producer.create_batch()
@@ -182,7 +154,7 @@ class BatchWriter:
 
     def _wake(self, lane: _Lane) -> None:
         if lane.sender is None and (lane.full or lane.builder is not None):
-            lane.sender = asyncio.create_task(self._send(lane), name=f"send {lane.tp}")
+            lane.sender = asyncio.create_task(self._send(lane))
 
     async def _send(self, lane: _Lane) -> None:
         """Send the lane's batches in order until none is left."""

@@ -69,7 +69,7 @@ class Arrivals:
 
     @staticmethod
     def _offsets(record: Record) -> list[int]:
-        return [bundled.offset for bundled in unpack_bundle(record.value or b"")]
+        return [offset for offset, *_ in unpack_bundle(record.value or b"")]
 
     def _see(self, origin: Place) -> None:
         topic, partition, offset = origin

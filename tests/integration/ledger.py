@@ -116,7 +116,7 @@ def _events(route: Route, record: Any) -> list[Event]:
     if route.kind == INQUIRY:
         return []
     assert route.kind == BUNDLE
-    bundled = [(each.key, decode_purchase(each.value or b"")) for each in unpack_bundle(record.value)]
+    bundled = [(key, decode_purchase(value or b"")) for _, _, key, value, _ in unpack_bundle(record.value)]
     return [purchase for key, purchase in bundled if key == purchase.account_id.encode()]
 
 

@@ -67,7 +67,9 @@ class Kept:
 
     def decided(self, full: Decision) -> list[Reconciliation]:
         self.now_ms = max(self.now_ms, full.event_time)
-        return self._wrote(self.answers.decided(first_of(full)))
+        return self._wrote(
+            self.answers.decided(full.account_id, transaction_hash(full.transaction_id), encode_decision(full))
+        )
 
     def _wrote(self, outputs: Sequence[Output]) -> list[Reconciliation]:
         self.written += outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import orjson
@@ -61,6 +62,36 @@ def test_a_field_that_differs_is_named(field: str) -> None:
 
 def test_all_fields_that_differ_are_named() -> None:
     assert list(differing_fields(body(FULL), body({**FULL, **OTHER}))) == list(FIELDS)
+
+
+def test_a_body_is_the_same_in_every_process_and_release() -> None:
+    assert body(FULL).hex() == "997a28dcd5c1ee561e19e2a1efff8a841f99f39463113c2195f1a3e5de3c6657ef51"
+    assert body(dict(PURCHASE)).hex() == "f80f8d012ebacac61e19e2a1efff8a841f9900000000000000000000000000000000"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), list(combinations([1, 1.0, True, "1", 0, -0.0, False, "", "True", 10**18, "商"], 2))
+)
+def test_attributes_of_different_types_or_values_differ(one: object, other: object) -> None:
+    bodies = [body({**FULL, "attributes": {"a": value}}) for value in (one, other)]
+    assert differing_fields(*bodies) == ["attributes"]
+
+
+def test_a_number_of_any_size_may_be_an_attribute() -> None:
+    raw = orjson.dumps(FULL).replace(b'"basket":4', b'"basket":1' + b"0" * 1_000)
+    assert differing_fields(body_of(decode_purchase(raw)), body(FULL)) == ["attributes"]
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in PURCHASE])
+def test_a_field_that_is_missing_in_one_is_named(field: str) -> None:
+    without = {name: value for name, value in FULL.items() if name != field}
+    assert differing_fields(body(FULL), body(without)) == [field]
+    assert differing_fields(body(without), body(FULL)) == [field]
+
+
+def test_neither_a_field_nor_its_neighbour_can_stand_for_the_other() -> None:
+    one, other = {**PURCHASE, "card_id": "x"}, {**PURCHASE, "device_id": "x"}
+    assert differing_fields(body(one), body(other)) == ["card_id", "device_id"]
 
 
 def test_where_no_mark_shows_what_the_digest_does_all_fields_are_named() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rules.bundle import Bundled, InvalidBundleError, pack_bundle, unpack_bundle
+from rules.bundle import InvalidBundleError, pack_bundle, unpack_bundle
 from rules.fold import Record
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -29,7 +29,7 @@ RECORDS = st.lists(
 @given(records=RECORDS)
 def test_every_record_comes_out_of_a_bundle_as_it_went_in(records: list[Record]) -> None:
     assert unpack_bundle(pack_bundle(records)) == [
-        Bundled(record.offset, record.timestamp, record.key, record.value, record.headers) for record in records
+        (record.offset, record.timestamp, record.key, record.value, record.headers) for record in records
     ]
 
 

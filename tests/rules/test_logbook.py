@@ -10,7 +10,7 @@ from rules.calendar import period_clock
 from rules.entity import transaction_hash
 from rules.logbook import Book, Logbook
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome, RulesetPlan, Trailing
-from rules.velocity import Subject, measure
+from rules.velocity import Subject, values_of
 from tests.rules.test_velocity import ENTITY, KEY, START_MS, purchase
 
 DAY_MS = 86_400_000
@@ -36,7 +36,7 @@ def visit(
     subject = Subject(purchase(number, time_ms, amount), amount, transaction_hash(f"t-{number}"))
     books = logbook.find(KEY, time_ms)
     logs = logbook.logs(ruleset(plan, max_rows), plan, KEY, books, time_ms)
-    values = [value.value for value in measure(plan, logs, subject, period_clock("UTC"))]
+    values = values_of(plan)(logs, subject, period_clock("UTC"))
     logbook.enter(ruleset(plan, max_rows), plan, KEY, subject, book)
     return values
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.decision import decode_decision
 from models.settlement import SettlementResult, decode_settlement_result
 from rules import settling, waiting
+from rules.entity import transaction_hash
 from rules.language.compile import compile_ruleset
 from rules.reply import read_reply, reply_to_header
 from rules.waiting import WAIT_PER_ACCOUNT
@@ -171,7 +172,7 @@ def test_a_settlement_of_a_decision_without_a_reservation_does_not_wait() -> Non
     checkout = Checkout()
     checkout.buy(1, 1)
     desk: Any = checkout.line.folds["assessments", 0]
-    desk._settling._reservations.drop("a-1", desk._decided._kept[0].transaction)
+    desk._settling._reservations.drop("a-1", transaction_hash("t-1"))
     result = checkout.settle("capture", 1)
     assert (result.status, result.code, result.state) == ("refused", "unknown_transaction", None)
 

@@ -33,7 +33,7 @@ def filled(seed: int, purchases: int, max_rows: int) -> tuple[KeptLog, list[tupl
 @given(seed=st.integers(0, 10**6), purchases=st.integers(1, 3_000))
 def test_past_its_cap_a_log_keeps_its_total_and_errs_by_less_than_a_row(seed: int, purchases: int) -> None:
     kept, seen = filled(seed, purchases, max_rows=64)
-    log = kept.log
+    log = kept
     assert len(log) <= 64
     assert log.count(0, len(log)) == len(seen)
     assert log.sums[-1] - log.sums[0] == sum(amount for _, amount in seen)
@@ -47,7 +47,7 @@ def test_past_its_cap_a_log_keeps_its_total_and_errs_by_less_than_a_row(seed: in
 
 def test_the_share_of_a_window_that_a_merged_row_holds_stays_small() -> None:
     kept, seen = filled(3, 100_000, max_rows=512)
-    log = kept.log
+    log = kept
     newest_ms = max(time_ms for time_ms, _ in seen)
     for purchases in (100, 1_000, 10_000, 50_000):
         after_ms = newest_ms - purchases * 1_000
@@ -77,8 +77,8 @@ def test_a_log_read_back_from_its_chunks_is_the_log_that_was_kept(
             else:
                 chunks[chunk] = raw
         read_back = KeptLog.restored(chunks)
-        assert list(read_back.log.rows()) == list(kept.log.rows())
-        assert read_back.log.first_seen_ms == kept.log.first_seen_ms
+        assert list(read_back.rows()) == list(kept.rows())
+        assert read_back.first_seen_ms == kept.first_seen_ms
     # What is entered next lies in the same chunks.
     read_back = KeptLog.restored(chunks)
     for log in (read_back, kept):

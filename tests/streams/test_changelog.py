@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engine.batch import OutgoingRecord
 from streams.engine.changelog import (
     NO_FENCE,
     ChangelogCorruptError,
     ChangelogImage,
     encode_changes,
 )
-from streams.engine.writer import OutgoingRecord
 
 
 @dataclass
@@ -104,6 +104,32 @@ def test_a_worker_that_writes_after_it_lost_the_partition_changes_nothing(
     repaired.apply(as_read(list({record.key: record for record in [*written, *_repairs_of(written)]}.values())))
     assert repaired.records == clean.records
     assert not repaired.repairs()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"b", b"c", b"\0fence"]), st.none() | st.binary(max_size=3), st.integers(0, 300)
+        ),
+        max_size=30,
+    )
+)
+def test_of_each_key_the_record_with_the_newest_fence_counts(log: list[tuple[bytes, bytes | None, int]]) -> None:
+    """Held against a dictionary of numbers; of records with the same fence the last counts."""
+    fences, state, stale = dict[bytes, int](), dict[bytes, bytes | None](), dict[bytes, bool]()
+    for key, value, fence in log:
+        stale[key] = fence < fences.get(key, NO_FENCE)
+        if not stale[key]:
+            fences[key], state[key] = fence, value
+    image = ChangelogImage()
+    for at, (key, value, fence) in enumerate(log):
+        image.apply([Raw(at, r.key, r.value, r.headers) for r in encode_changes([(key, value)], fence)])
+    expected = {key: value for key, value in state.items() if value is not None and key != b"\0fence"}
+    assert image.records == expected
+    assert len(image) == len(expected)
+    assert image.fence == max(fences.values(), default=NO_FENCE)
+    again = [encode_changes([(key, state[key])], fences[key])[0] for key in sorted(stale) if stale[key]]
+    assert image.repairs() == again
 
 
 def _repairs_of(written: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:

@@ -157,13 +157,14 @@ def test_whatever_the_read_position_does_every_record_is_taken_once_and_in_order
 
 def test_runs_are_bounded_by_records_and_by_bytes_and_lose_nothing() -> None:
     small = fetched(*range(700))
-    assert [len(run) for run in cut_into_runs(small)] == [300, 300, 100]
+    assert [len(run) for run, _ in cut_into_runs(small)] == [300, 300, 100]
     large = [Raw(number, value=b"x" * 60_000) for number in range(5)]
-    assert [len(run) for run in cut_into_runs(large)] == [2, 2, 1]
+    assert [len(run) for run, _ in cut_into_runs(large)] == [2, 2, 1]
     larger = [Raw(number, value=b"x" * 900_000) for number in range(2)]
-    assert [len(run) for run in cut_into_runs(larger)] == [1, 1]
+    assert [len(run) for run, _ in cut_into_runs(larger)] == [1, 1]
+    assert [size_bytes for _, size_bytes in cut_into_runs(large)] == [120_400, 120_400, 60_200]
     for records in (small, large, larger, []):
-        assert [record for run in cut_into_runs(records) for record in run] == records
+        assert [record for run, _ in cut_into_runs(records) for record in run] == records
 
 
 def test_with_patience_a_hole_inside_a_fetch_is_read_again_until_it_fills() -> None:
