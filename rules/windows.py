@@ -71,13 +71,17 @@ class WindowLog:
         index = len(times)
         if not index:
             self.first_seen_ms = time_ms
+            # No larger than one row: most entities have no more.
+            times = self.times = array("q", (time_ms,))
         elif times[-1] >= time_ms:
             index = self._index_for(time_ms, transaction)
             if index < len(times):
                 row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
                 self.insert_row(index, row, values)
                 return index
-        times.append(time_ms)
+            times.append(time_ms)
+        else:
+            times.append(time_ms)
         self.transactions += transaction
         sums = self.sums
         total = sums[-1] + amount_minor
@@ -86,8 +90,10 @@ class WindowLog:
         except OverflowError:
             self.sums = [*sums, total]
         if values:
-            for column, value in zip(self.columns.values(), values, strict=True):
-                column.append(value)
+            place = 0
+            for column in self.columns.values():
+                column.append(values[place])
+                place += 1
         if self.merged is not None:
             self.merged.append(1, amount_minor, amount_minor)
         return index
