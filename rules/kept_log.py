@@ -212,9 +212,9 @@ class KeptLog(WindowLog):
         return self._merge(max_rows) if len(self.times) > max_rows else ()
 
     def _merge(self, max_rows: int) -> Sequence[bytes]:
-        before, begin = self.transactions, self._begin
+        before, begin = bytes(self.transactions), self._begin
         gone = self.merge(max_rows)
-        away = [bytes(before[index * 8 : index * 8 + 8]) for index in gone]
+        away = [before[index * 8 : index * 8 + 8] for index in gone]
         # The newest rows keep their numbers, and lie in the same chunks.
         self._begin = begin + len(gone)
         self._touch().update(range(begin // CHUNK_ROWS, (begin + gone[-1] + 1) // CHUNK_ROWS + 1))
