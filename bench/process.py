@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,17 +27,29 @@ def rss_bytes(pid: int) -> int:
 
 
 class Process:
-    """One Python module that runs until it is ended; what it says is shown where it ends by itself."""
+    """One Python module that runs until it is ended; what it says is shown where it ends by itself.
 
-    def __init__(self, arguments: Sequence[str], env: dict[str, str]) -> None:
+    `cores`: those that it may use, where not all of this process's. `python`: of another environment than this one's.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: dict[str, str],
+        cores: Collection[int] = (),
+        python: Path | None = None,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._child = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [python or sys.executable, "-m", *arguments],
             env={**os.environ, **env},
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        if cores:
+            # The interpreter takes far longer to start its first thread, which inherits this.
+            os.sched_setaffinity(self._child.pid, cores)
 
     @property
     def pid(self) -> int:
@@ -73,6 +85,12 @@ class Process:
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
+
+    def has_succeeded(self) -> bool:
+        """Whether it has ended by itself. Raises SystemExit with the log's end where it failed."""
+        if self._child.poll() != 0:
+            self.verify()
+        return self._child.returncode == 0
 
     def verify(self) -> None:
         """Raises SystemExit with the log's end where the process has ended."""
