@@ -23,10 +23,11 @@ _AMOUNTS_MINOR: Final = range(500, 9_500)
 
 
 class Bought(NamedTuple):
-    """A purchase as it is sent: its account, its event time in epoch milliseconds, its JSON."""
+    """A purchase as it is sent: the number of its account, its event time in epoch milliseconds, its key and JSON."""
 
     account: int
     at_ms: int
+    key: bytes
     value: bytes
 
 
@@ -54,34 +55,43 @@ class Customers:
         spans_ms = DAY_MS + purchases * DAY_MS / (accounts * rows_a_day)
         return cls(accounts, rows_a_day, end_ms - int(spans_ms))
 
-    def purchases(self, first: int, end: int, chosen: NDArray[np.bool_] | None = None) -> Iterator[Bought]:
-        """The purchases with the numbers from `first` to below `end`, in the order of their times.
+    def first_day(self, chosen: NDArray[np.bool_] | None = None) -> Iterator[Bought]:
+        """The first purchases, of all accounts or of those that are chosen, in the order of their times."""
+        return self._turns(0, self.history, np.arange(self.accounts), chosen)
 
-        `chosen` says for each account whether its purchases are wanted, by default all are.
-        """
-        for turn in range(first // self.accounts, -(-end // self.accounts)):
-            # Each account once in every turn.
-            order = np.random.default_rng((_SEED, turn)).permutation(self.accounts)
-            begin = turn * self.accounts
-            numbers = np.arange(max(first, begin), min(end, begin + self.accounts))
-            accounts = order[numbers - begin]
+    def purchases(self, first: int, end: int, active: NDArray[np.int64]) -> Iterator[Bought]:
+        """The purchases with the numbers from `first` to below `end`, of the active accounts in turn."""
+        return self._turns(first, end, active, None)
+
+    def active(self, count: int, seed: int) -> NDArray[np.int64]:
+        """Accounts drawn from all: so many, or all where there are no more."""
+        draw = np.random.default_rng((_SEED, seed))
+        return draw.choice(self.accounts, min(count, self.accounts), replace=False)
+
+    def _turns(
+        self, first: int, end: int, accounts: NDArray[np.int64], chosen: NDArray[np.bool_] | None
+    ) -> Iterator[Bought]:
+        """Each of these accounts once in every turn, in another order each time."""
+        for begin in range(first, end, len(accounts)):
+            numbers = np.arange(begin, min(end, begin + len(accounts)))
+            buyers = np.random.default_rng((_SEED, begin)).permutation(accounts)[: len(numbers)]
             if chosen is not None:
-                numbers, accounts = numbers[chosen[accounts]], accounts[chosen[accounts]]
-            for number, account in zip(numbers.tolist(), accounts.tolist(), strict=True):
+                numbers, buyers = numbers[chosen[buyers]], buyers[chosen[buyers]]
+            for number, account in zip(numbers.tolist(), buyers.tolist(), strict=True):
                 at_ms = self.start_ms + int(number * self.interval_ms)
-                yield Bought(account, at_ms, _purchase(account, number, at_ms))
+                yield Bought(account, at_ms, account_key(account), _purchase(account, number, at_ms))
 
 
-def account_id(account: int) -> str:
-    """The id of an account."""
-    return f"a-{account:07d}"
+def account_key(account: int) -> bytes:
+    """The id of an account, as a record's key."""
+    return b"a-%07d" % account
 
 
 def _purchase(account: int, number: int, at_ms: int) -> bytes:
     return orjson.dumps(
         {
             "transaction_id": f"t-{number:09d}",
-            "account_id": account_id(account),
+            "account_id": account_key(account).decode(),
             "amount": _AMOUNTS_MINOR[number * 7_919 % len(_AMOUNTS_MINOR)],
             "currency": "CNY",
             "event_time": at_ms,

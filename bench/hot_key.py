@@ -11,22 +11,22 @@ memory, as the merchant grows.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import platform
 import random
-import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
+import uvloop
 
-from bench.figures import percentile
-from bench.pace import latencies_ms
-from bench.process import ROOT
-from bench.rig import Rig, Sent, Worker
-from bench.stage import kafka
+from bench.figures import Spread, percentile, spread
+from bench.latency import SHARES, times_at
+from bench.machine import Cores, Placement, cpu_model, pinned_to, place, usable_cores
+from bench.paced import Load
+from bench.rig import Worker, drain_at_once, quieten
+from bench.stage import RULES, Bench, kafka
+from bench.stage import Record as Sent
 from models.purchase import decode_purchase
 from rules.entity import entity_of
 from rules.fold import Output, Record
@@ -37,10 +37,9 @@ from rules.rulesets import reference_of
 from rules.station import Station
 from rules.step import itinerary, onward
 from streams.simulate import SimulationConfig, simulate
-from streams.topics import PURCHASES
+from streams.topics import DECISIONS, PURCHASES
 
-RULES: Final = "twelve-rules.yaml"
-PARTITIONS: Final = 4
+TWELVE_RULES: Final = "twelve_rules"
 DAY_MS: Final = 86_400_000
 PURCHASES_A_DAY: Final = 1_000_000
 HOT_SHARE: Final = 0.3
@@ -101,25 +100,27 @@ class Variants:
         """The purchases, of the hot merchant where that is to be one; the others are the same in both."""
         merchants = [HOT if hot and at_hot else even for even, at_hot in zip(self._even, self.at_hot, strict=True)]
         return [
-            Sent(purchase["account_id"], orjson.dumps({**purchase, "merchant_id": merchant}))
+            Sent(purchase["account_id"].encode(), orjson.dumps({**purchase, "merchant_id": merchant}))
             for purchase, merchant in zip(self._purchases, merchants, strict=True)
         ]
 
 
-async def take_turn(rig: Rig, plan: Plan, variants: Variants, *, hot: bool) -> Turn:
+async def take_turn(bench: Bench, load_cores: Cores, plan: Plan, variants: Variants, *, hot: bool) -> Turn:
     """A worker on topics of its own: a drain that warms it up, the drain that counts, purchases at a fixed rate."""
-    settings, purchases = await rig.prepare(RULES), variants.sent(hot=hot)
+    settings, purchases = await bench.prepare(TWELVE_RULES), variants.sent(hot=hot)
     paced_from = plan.warm_up + plan.drained
-    worker = Worker(settings)
+    prefix = settings.topic_prefix
+    load = Load(bench.servers, prefix + PURCHASES, prefix + DECISIONS, plan.rate)
+    worker = Worker(settings, bench.cores)
     try:
         await worker.ready()
-        await rig.drain(settings, [worker], purchases[: plan.warm_up])
-        drain = await rig.drain(settings, [worker], purchases[plan.warm_up : paced_from])
-        waited_ms = await latencies_ms(rig, settings, purchases[paced_from:], plan.rate)
+        await drain_at_once(bench, settings, [worker], purchases[: plan.warm_up])
+        drain = await drain_at_once(bench, settings, [worker], purchases[plan.warm_up : paced_from])
+        times = await times_at(load, purchases[paced_from:], load_cores, worker)
     finally:
         worker.end()
     at_hot = variants.at_hot[paced_from:]
-    return Turn(drain.cpu_us, [ms for ms, not_counted in zip(waited_ms, at_hot, strict=True) if not not_counted])
+    return Turn(drain.cpu_us, [ms for ms, left_out in zip(times.latency_ms, at_hot, strict=True) if not left_out])
 
 
 def station_us(marks: Sequence[int], *, hot: bool) -> dict[int, float]:
@@ -142,7 +143,7 @@ class StationLine:
 
     def __init__(self, merchants: int, share: float) -> None:
         rulesets = FixedRulesets()
-        ruleset = compile_ruleset((ROOT / "examples" / "rules" / RULES).read_text(), RULES)
+        ruleset = compile_ruleset(RULES[TWELVE_RULES].read_text(), RULES[TWELVE_RULES].name)
         rulesets.use(ruleset)
         self._plan, self._reference = ruleset.plan, reference_of(ruleset)
         self._station = Station(rulesets)
@@ -181,35 +182,58 @@ class StationLine:
         return Record(number, at_ms, output.key, output.value, output.headers)
 
 
-def _waits(turns: Sequence[Turn]) -> dict[str, float]:
-    """Percentiles over all turns."""
-    waited_ms = [ms for turn in turns for ms in turn.others_ms]
-    return {
-        **{name: round(percentile(waited_ms, share), 1) for name, share in {"p50": 0.5, "p99": 0.99}.items()},
-        "max": round(max(waited_ms), 1),
-    }
+class HotKey(NamedTuple):
+    """All turns, oldest first."""
+
+    even: list[Turn]
+    hot: list[Turn]
+
+    def cpu_ratio(self) -> Spread:
+        """What a purchase costs with the hot merchant beside what it costs without, in the same round."""
+        return spread(hot.cpu_us / even.cpu_us for even, hot in zip(self.even, self.hot, strict=True))
+
+    def text(self, rate: int) -> str:
+        """For people."""
+        costs = [spread(turn.cpu_us for turn in turns).text(1) for turns in self]
+        lines = [
+            f"CPU us a purchase: {costs[1]} where one merchant has {HOT_SHARE:.0%}, {costs[0]} where none stands out, "
+            f"ratio {self.cpu_ratio().text(3)}"
+        ]
+        for name, waits in zip(self._fields, map(_waits, self), strict=True):
+            told = ", ".join(f"{share} {each.text(1)}" for share, each in waits.items())
+            lines.append(f"purchases of other merchants at {rate}/s, {name}: {told} ms")
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "cpu_ratio": self.cpu_ratio().document(),
+            **{
+                name: {
+                    "cpu_us": spread(turn.cpu_us for turn in turns).document(1),
+                    "others_ms": {share: each.document(2) for share, each in _waits(turns).items()},
+                }
+                for name, turns in zip(self._fields, self, strict=True)
+            },
+        }
 
 
-async def measure(servers: str, plan: Plan) -> dict[str, Any]:
-    """All figures that need a broker."""
-    rig, turns = Rig(servers, PARTITIONS), dict[bool, list[Turn]]({True: [], False: []})
+def _waits(turns: Sequence[Turn]) -> dict[str, Spread]:
+    """Percentiles of each turn, and the longest."""
+    shares = {**SHARES, "max": 1.0}
+    return {name: spread(percentile(turn.others_ms, share) for turn in turns) for name, share in shares.items()}
+
+
+async def measure(servers: str, placement: Placement, plan: Plan) -> HotKey:
+    """All rounds."""
+    bench, result = Bench(servers, placement.measured), HotKey([], [])
     variants = Variants(simulated(plan.purchases))
     for number in range(plan.rounds):
-        for hot in (False, True):
-            turn = await take_turn(rig, plan, variants, hot=hot)
-            turns[hot].append(turn)
-            name = "hot" if hot else "even"
-            print(f"round {number + 1}, {name}: {turn.cpu_us:.1f} us a purchase, others {_waits([turn])}", flush=True)
-    ratios = [hot.cpu_us / even.cpu_us for even, hot in zip(turns[False], turns[True], strict=True)]
-    return {
-        "hot_cpu_us": round(statistics.median(turn.cpu_us for turn in turns[True]), 1),
-        "even_cpu_us": round(statistics.median(turn.cpu_us for turn in turns[False]), 1),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
-        "rate": plan.rate,
-        "others_ms_beside_hot": _waits(turns[True]),
-        "others_ms_beside_even": _waits(turns[False]),
-    }
+        for name, turns in zip(result._fields, result, strict=True):
+            turns.append(await take_turn(bench, placement.load, plan, variants, hot=turns is result.hot))
+            waits = ", ".join(f"{share} {each.median:.1f}" for share, each in _waits(turns[-1:]).items())
+            print(f"round {number + 1}, {name}: {turns[-1].cpu_us:.1f} us a purchase, others {waits} ms", flush=True)
+    return result
 
 
 def measure_station(marks: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -218,16 +242,11 @@ def measure_station(marks: Sequence[int]) -> dict[str, dict[str, float]]:
     return {name: {str(mark): round(us, 1) for mark, us in by_mark.items()} for name, by_mark in named.items()}
 
 
-def _told(figures: dict[str, Any]) -> str:
-    lines = [
-        f"CPU us a purchase: {figures['hot_cpu_us']} where one merchant has {HOT_SHARE:.0%}, {figures['even_cpu_us']} "
-        f"where none stands out, ratio {figures['ratio']} {figures['ratio_spread']}",
-        f"purchases of other merchants at {figures['rate']}/s, ms: {figures['others_ms_beside_hot']} beside the hot "
-        f"merchant, {figures['others_ms_beside_even']} without",
-    ]
-    for name, by_mark in figures["station_us"].items():
+def _station_text(station: Mapping[str, Mapping[str, float]]) -> str:
+    lines: list[str] = []
+    for name, by_mark in station.items():
         after = ", ".join(f"{us} after {int(mark):,}" for mark, us in by_mark.items())
-        lines.append(f"the station alone, us a purchase, {name}: {after}")
+        lines.append(f"the merchants' station alone, us a purchase, {name}: {after}")
     return "\n".join(lines)
 
 
@@ -237,18 +256,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short turn of each, within 90 s")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
-    plan = QUICK if options.quick else FULL
+    quieten()
+    begun_s = time.monotonic()
+    plan, placement = QUICK if options.quick else FULL, place(usable_cores(), pin=True)
     print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {plan.drained} purchases and "
-        f"{plan.paced_s:.0f} s at {plan.rate}/s in {plan.rounds} round(s), rules of {RULES}",
+        f"{cpu_model()}, Python {platform.python_version()}; {placement.said}; {plan.drained:,} purchases and "
+        f"{plan.paced_s:.0f} s at {plan.rate}/s in {plan.rounds} round(s), twelve rules",
         flush=True,
     )
-    with kafka() as servers:
-        results = asyncio.run(measure(servers, plan))
-    results["station_us"] = measure_station(plan.marks)
-    print(_told(results), flush=True)
+    with kafka(placement.broker) as servers, pinned_to(placement.load):
+        result = uvloop.run(measure(servers, placement, plan))
+    print(result.text(plan.rate), flush=True)
+    station = measure_station(plan.marks)
+    print(f"{_station_text(station)}\nIn {time.monotonic() - begun_s:.0f} s.", flush=True)
     if options.json:
-        print(orjson.dumps(results).decode())
+        print(orjson.dumps({**result.document(), "station_us": station}).decode())
 
 
 if __name__ == "__main__":

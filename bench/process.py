@@ -71,12 +71,6 @@ class Process:
                 return int(line.split()[1]) / 1024
         return 0.0
 
-    def has_succeeded(self) -> bool:
-        """Whether it has ended by itself. Raises SystemExit with the log's end where it failed."""
-        if self._child.poll() != 0:
-            self.verify()
-        return self._child.returncode == 0
-
     def said(self) -> str:
         """What it has written so far."""
         # Read beside the process, which writes at the same file's position.
@@ -91,6 +85,12 @@ class Process:
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
+
+    def has_succeeded(self) -> bool:
+        """Whether it has ended by itself. Raises SystemExit with the log's end where it failed."""
+        if self._child.poll() != 0:
+            self.verify()
+        return self._child.returncode == 0
 
     def verify(self) -> None:
         """Raises SystemExit with the log's end where the process has ended."""

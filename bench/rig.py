@@ -1,4 +1,4 @@
-"""Workers on topics of their own, that are ready before there is anything to do.
+"""Workers that are ready before there is anything to do.
 
 They stand still while purchases are written, and drain them then: what is measured begins with a full topic and a warm
 worker, and neither its start nor whoever writes has a part in it.
@@ -7,54 +7,38 @@ worker, and neither its start nor whoever writes has a part in it.
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import time
 import urllib.request
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.process import ROOT, Process
+from bench.machine import Cores
+from bench.process import Process
+from bench.stage import Bench, Drain, Record
 from streams.broker.broker import HOST, free_port
-from streams.clients import admin_client
-from streams.rulesets import publish
-from streams.settings import KafkaSettings, Settings
-from streams.topics import DECISIONS, PURCHASES, create_topics
+from streams.settings import Settings
+from streams.topics import DECISIONS
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 READY_WAIT_S: Final = 300.0
-DRAIN_WAIT_S: Final = 300.0
+_DRAIN_WAIT_S: Final = 300.0
 _POLL_S: Final = 0.02
-# A worker that stands still is not to be taken for dead.
+# A worker that stands still for a moment is not to be taken for dead.
 _SESSION_S: Final = 20
-
-
-class Sent(NamedTuple):
-    """A purchase to send."""
-
-    account_id: str
-    value: bytes
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Some workers draining a topic: purchases a second, and processor time a purchase of all of them."""
-
-    purchases_per_s: float
-    cpu_us: float
 
 
 class Worker(Process):
     """A worker, with what its probes, metrics and log tell."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cores: Cores = frozenset()) -> None:
         self._port = free_port()
         super().__init__(
             ["streams.cli", "worker"],
@@ -66,6 +50,7 @@ class Worker(Process):
                 "STOPBANK_SESSION_TIMEOUT_S": str(_SESSION_S),
                 "STOPBANK_LOG_FORMAT": "json",
             },
+            cores,
         )
 
     async def ready(self) -> None:
@@ -100,56 +85,40 @@ class Worker(Process):
             return None
 
 
-class Rig:
-    """The topics of benchmarks on one broker."""
+def quieten() -> None:
+    """Of topics that were just created clients say that nobody leads them yet, and try again: that is left out."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
-    def __init__(self, servers: str, partitions: int) -> None:
-        self.servers = servers
-        self.partitions = partitions
-        self._topics = 0
 
-    async def prepare(self, rule_file: str) -> Settings:
-        """Topics under a new prefix, with the rules in force."""
-        self._topics += 1
-        prefix = f"bench-{os.getpid()}-{self._topics}-"
-        settings = Settings(kafka=KafkaSettings(bootstrap_servers=self.servers), topic_prefix=prefix)
-        async with admin_client(settings) as admin:
-            await create_topics(admin, prefix, self.partitions)
-        file = ROOT / "examples" / "rules" / rule_file
-        await publish(settings, file.read_text(), file.name, "bench")
-        return settings
+async def drain_at_once(
+    bench: Bench, settings: Settings, workers: Sequence[Worker], purchases: Sequence[Record]
+) -> Drain:
+    """Let ready workers decide on purchases that are all there when they begin; the cost is that of all workers."""
+    topic = settings.topic_prefix + DECISIONS
+    async with AIOKafkaConsumer(bootstrap_servers=bench.servers) as reader:
+        tps = [TopicPartition(topic, number) for number in range(bench.partitions)]
+        expected = await _count(reader, tps) + len(purchases)
+        with ExitStack() as standing:
+            for worker in workers:
+                standing.enter_context(worker.stopped())
+            await bench.fill(settings, purchases)
+            began_s, used_s = time.monotonic(), sum(worker.cpu_s() for worker in workers)
+        while await _count(reader, tps) < expected:
+            for worker in workers:
+                worker.verify()
+            if time.monotonic() > began_s + _DRAIN_WAIT_S:
+                raise SystemExit(f"{topic} is not full after {_DRAIN_WAIT_S:.0f} s")
+            await asyncio.sleep(_POLL_S)
+        took_s, cpu_s = time.monotonic() - began_s, sum(worker.cpu_s() for worker in workers) - used_s
+    peak_mb = max(worker.peak_rss_mb() for worker in workers)
+    return Drain(len(purchases) / took_s, cpu_s / len(purchases) * 1e6, peak_mb)
 
-    async def drain(self, settings: Settings, workers: Sequence[Worker], purchases: Sequence[Sent]) -> Drain:
-        """Let ready workers decide on purchases that are all there when they begin."""
-        topic = settings.topic_prefix + DECISIONS
-        async with AIOKafkaConsumer(bootstrap_servers=self.servers) as reader:
-            tps = [TopicPartition(topic, number) for number in range(self.partitions)]
-            expected = await _count(reader, tps) + len(purchases)
-            with ExitStack() as standing:
-                for worker in workers:
-                    standing.enter_context(worker.stopped())
-                await self._write(settings, purchases)
-                began_s, used_s = time.monotonic(), sum(worker.cpu_s() for worker in workers)
-            while await _count(reader, tps) < expected:
-                for worker in workers:
-                    worker.verify()
-                if time.monotonic() > began_s + DRAIN_WAIT_S:
-                    raise SystemExit(f"{topic} is not full after {DRAIN_WAIT_S:.0f} s")
-                await asyncio.sleep(_POLL_S)
-            took_s, cpu_s = time.monotonic() - began_s, sum(worker.cpu_s() for worker in workers) - used_s
-        return Drain(len(purchases) / took_s, cpu_s / len(purchases) * 1e6)
 
-    async def _write(self, settings: Settings, purchases: Iterable[Sent]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.servers, linger_ms=20, acks="all") as producer:
-            topic = settings.topic_prefix + PURCHASES
-            pending = [await producer.send(topic, value, key=account_id.encode()) for account_id, value in purchases]
-            await asyncio.gather(*pending)
-
-    async def records(self, settings: Settings, names: Iterable[str]) -> int:
-        """How many records these topics hold."""
-        async with AIOKafkaConsumer(bootstrap_servers=self.servers) as reader:
-            tps = [TopicPartition(settings.topic_prefix + name, n) for name in names for n in range(self.partitions)]
-            return await _count(reader, tps)
+async def records_in(bench: Bench, settings: Settings, names: Iterable[str]) -> int:
+    """How many records these topics hold."""
+    async with AIOKafkaConsumer(bootstrap_servers=bench.servers) as reader:
+        tps = [TopicPartition(settings.topic_prefix + name, n) for name in names for n in range(bench.partitions)]
+        return await _count(reader, tps)
 
 
 async def _count(reader: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> int:

@@ -5,10 +5,11 @@ of all accounts in its changelog, is ready, and then gets the same number of pur
 the sizes take turns in each round.
 
 What differs between sizes is the number of accounts and nothing else (bench/customers.py): every account buys equally
-often in event time, so that its logs are of one length; each purchase is of another account, so that nothing is warm
-because it was just used; all purchases are approved. What is kept beside the logs grows with each purchase for months
-(a reservation), so a size that would get more purchases in all rounds than its accounts have behind them begins anew
-in each round.
+often in event time, so that its logs are of one length; the purchases are of as many accounts as there are purchases,
+drawn from all, or of all; all are approved. Where state is read back, an account's logs are read only when it first
+buys. So each of these accounts buys once before, and what that costs is told apart: it is what purchases cost at first
+after a restart. What is kept beside the logs grows with each purchase for months (a reservation), so a size that would
+get more purchases in all rounds than its accounts have behind them begins anew in each round.
 
 Memory is told twice: of the worker that has read the state back, and of the processes that let the accounts buy. The
 latter are Python, the folds and their state alone; the former's peak, while it reads, is in its memory too.
@@ -17,32 +18,30 @@ latter are Python, the folds and their state alone; the former's peak, while it 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
+import uvloop
 
-from bench.customers import Customers, account_id
+from bench.customers import Customers
+from bench.figures import Spread, spread
 from bench.known_accounts import Known, write_known_accounts
-from bench.rig import Drain, Rig, Sent, Worker
-from bench.stage import kafka
+from bench.machine import Cores, Placement, cpu_model, pinned_to, place, usable_cores
+from bench.rig import Worker, drain_at_once, quieten, records_in
+from bench.stage import RULES, Bench, Drain, Record, kafka
 from streams.settings import Settings
 from streams.topics import ASSESSMENTS_STATE
 
-RULES: Final = "account-only.yaml"
-PARTITIONS: Final = 4
+ACCOUNT_RULES: Final = "account_only"
 # By the rows that an account's log has: with many, so many accounts can be made in the time there is.
 SIZES: Final = {1: (1_000, 10_000, 100_000, 1_000_000), 32: (1_000, 10_000)}
 QUICK_SIZES: Final = {1: (1_000, 10_000, 100_000)}
-# Before what counts: a new process runs slowly until its code and its connections are in use.
-_WARM_UP: Final = 2_000
 # Below, an account's part of a process's memory can't be told from the rest.
 _MEMORY_FROM: Final = 100_000
 # The last purchase is older than the broker's clock by so much.
@@ -68,38 +67,97 @@ class Shop:
 
 @dataclass
 class Size:
-    """A number of accounts, and what was measured with them."""
+    """A number of accounts, and what was measured with them; `firsts` where each purchase was an account's first."""
 
     accounts: int
     rows: int
+    firsts: list[Drain] = field(default_factory=list[Drain])
     drains: list[Drain] = field(default_factory=list[Drain])
     recoveries: list[Recovery] = field(default_factory=list[Recovery])
     known: list[Known] = field(default_factory=list[Known])
     shop: Shop | None = None
 
+    def document(self, smallest: Size, empty_rss_bytes: int) -> dict[str, Any]:
+        """For JSON. Ratios are to the smallest size in the same round; `empty_rss_bytes`: a worker without accounts."""
+        figures: dict[str, Any] = {
+            "accounts": self.accounts,
+            "rows_in_reach": self.rows,
+            "cpu_us": spread(drain.cpu_us for drain in self.drains).document(1),
+            "cpu_ratio": self.cpu_ratio(smallest).document(),
+            "purchases_per_s": spread(drain.purchases_per_s for drain in self.drains).document(0),
+            "recovery_records": self.recoveries[0].records,
+            "recovery_s": spread(each.seconds for each in self.recoveries).document(2),
+            "recovery_records_per_s": self.recovery_rate.document(0),
+        }
+        if self.firsts:
+            figures["first_cpu_us"] = spread(drain.cpu_us for drain in self.firsts).document(1)
+        if self.accounts >= _MEMORY_FROM:
+            figures["bytes_per_idle_account"] = self.bytes_per_account(empty_rss_bytes)
+        return figures
+
+    def text(self, smallest: Size, empty_rss_bytes: int) -> str:
+        """For people."""
+        cpu = spread(drain.cpu_us for drain in self.drains)
+        text = (
+            f"{self.accounts:>9,} accounts with {self.rows:>2} row(s): {cpu.text(1)} us CPU a purchase, "
+            f"{self.cpu_ratio(smallest).text(3)} of the smallest's; "
+            f"{self.recoveries[0].records:,} records read back at {self.recovery_rate.text()} a second"
+        )
+        if self.firsts:
+            first = spread(drain.cpu_us for drain in self.firsts)
+            text += f"\n{'':>9} {first.text(1)} us for an account's first purchase since its state was read back"
+        if self.accounts < _MEMORY_FROM:
+            return text
+        memory = self.bytes_per_account(empty_rss_bytes)
+        return (
+            f"{text}\n{'':>9} memory of an idle account: {memory['recovered']:,} bytes where it was read back, "
+            f"{memory['bought']:,} where it bought"
+        )
+
+    def cpu_ratio(self, smallest: Size) -> Spread:
+        """What a purchase costs beside what it costs with the fewest accounts."""
+        return spread(mine.cpu_us / its.cpu_us for mine, its in zip(self.drains, smallest.drains, strict=True))
+
+    @property
+    def recovery_rate(self) -> Spread:
+        """Records a second."""
+        return spread(each.records / each.seconds for each in self.recoveries)
+
+    def bytes_per_account(self, empty_rss_bytes: int) -> dict[str, int]:
+        """In a worker that has read the state back, and in the processes in which they bought."""
+        recovered = statistics.median(each.rss_bytes for each in self.recoveries) - empty_rss_bytes
+        bought = sum(known.memory_bytes for known in self.known)
+        return {"recovered": round(recovered / self.accounts), "bought": round(bought / self.accounts)}
+
 
 class Scale:
-    """The rounds on one broker; each sends `purchases` to every size."""
+    """The rounds on one broker; each sends `purchases` to every size. State is made on `cores`."""
 
-    def __init__(self, servers: str, purchases: int, rounds: int) -> None:
-        self._rig = Rig(servers, PARTITIONS)
+    def __init__(self, bench: Bench, cores: Cores, purchases: int, rounds: int) -> None:
+        self._bench = bench
+        self._cores = cores
         self._purchases = purchases
         self._rounds = rounds
-        self._in_all = (_WARM_UP + purchases) * rounds
-        self._empty_rss_bytes = 0
+        self._in_all = 2 * purchases * rounds
+
+    async def empty_rss_bytes(self) -> int:
+        """Resident memory of a worker that knows no account."""
+        worker = Worker(await self._bench.prepare(ACCOUNT_RULES), self._bench.cores)
+        try:
+            await worker.ready()
+            return worker.rss_bytes()
+        finally:
+            worker.end()
 
     async def measure(self, sizes: Sequence[Size]) -> None:
         """All rounds."""
-        empty = await self._rig.prepare(RULES)
-        _, recovery = await self._turn(empty, ())
-        self._empty_rss_bytes = recovery.rss_bytes
         for number in range(self._rounds):
             for size in sizes:
                 await self._take_turn(size)
                 cost, recovery = size.drains[-1].cpu_us, size.recoveries[-1]
                 print(
-                    f"round {number + 1}, {size.accounts} accounts, {size.rows} rows: {cost:.1f} us a purchase; "
-                    f"{recovery.records} records read back in {recovery.seconds:.2f} s",
+                    f"round {number + 1}, {size.accounts:,} accounts, {size.rows} row(s): {cost:.1f} us a purchase, "
+                    f"{recovery.records:,} records read back in {recovery.seconds:.2f} s",
                     flush=True,
                 )
 
@@ -107,60 +165,39 @@ class Scale:
         shop = size.shop
         if shop is None or self._in_all > size.accounts * size.rows:
             shop = size.shop = await self._open(size)
-        first = shop.customers.history + shop.bought
-        shop.bought += _WARM_UP + self._purchases
-        bought = shop.customers.purchases(first, shop.customers.history + shop.bought)
-        drain, recovery = await self._turn(
-            shop.settings, [Sent(account_id(each.account), each.value) for each in bought]
+        first, again = self._purchases_of(shop)
+        records = await records_in(self._bench, shop.settings, [ASSESSMENTS_STATE])
+        worker = Worker(shop.settings, self._bench.cores)
+        try:
+            await worker.ready()
+            size.recoveries.append(Recovery(records, _recovery_s(worker), worker.rss_bytes()))
+            drain = await drain_at_once(self._bench, shop.settings, [worker], first)
+            # Of fewer, the start of a new process would be measured.
+            if len(first) == self._purchases:
+                size.firsts.append(drain)
+            size.drains.append(await drain_at_once(self._bench, shop.settings, [worker], again))
+        finally:
+            worker.end()
+
+    def _purchases_of(self, shop: Shop) -> tuple[list[Record], list[Record]]:
+        """The first purchases of the accounts that are active in a round, and those that they make then."""
+        customers, begin = shop.customers, shop.customers.history + shop.bought
+        active = customers.active(self._purchases, begin)
+        middle, end = begin + len(active), begin + len(active) + self._purchases
+        shop.bought += end - begin
+        first, again = (
+            [Record(bought.key, bought.value) for bought in customers.purchases(*span, active)]
+            for span in ((begin, middle), (middle, end))
         )
-        size.drains.append(drain)
-        size.recoveries.append(recovery)
+        return first, again
 
     async def _open(self, size: Size) -> Shop:
         """New topics, and accounts with one day behind them."""
-        settings, end_ms = await self._rig.prepare(RULES), int(time.time() * 1000) - _BEHIND_MS
+        settings, end_ms = await self._bench.prepare(ACCOUNT_RULES), int(time.time() * 1000) - _BEHIND_MS
         customers = Customers.until(size.accounts, size.rows, self._in_all, end_ms)
-        size.known = await asyncio.to_thread(
-            write_known_accounts, self._rig.servers, settings.topic_prefix, RULES, customers, PARTITIONS
-        )
+        with pinned_to(self._cores):
+            size.known = write_known_accounts(settings, RULES[ACCOUNT_RULES], customers, self._bench.partitions)
         return Shop(settings, customers)
-
-    async def _turn(self, settings: Settings, purchases: Sequence[Sent]) -> tuple[Drain, Recovery]:
-        records = await self._rig.records(settings, [ASSESSMENTS_STATE])
-        worker = Worker(settings)
-        try:
-            await worker.ready()
-            recovery = Recovery(records, _recovery_s(worker), worker.rss_bytes())
-            drain = Drain(0.0, 0.0)
-            for sent in filter(None, (purchases[:_WARM_UP], purchases[_WARM_UP:])):
-                drain = await self._rig.drain(settings, [worker], sent)
-        finally:
-            worker.end()
-        return drain, recovery
-
-    def figures(self, size: Size, smallest: Size) -> dict[str, Any]:
-        """What a size's rounds add up to; ratios are to the smallest size in the same round."""
-        costs = [drain.cpu_us for drain in size.drains]
-        ratios = [cost / drain.cpu_us for cost, drain in zip(costs, smallest.drains, strict=True)]
-        figures: dict[str, Any] = {
-            "accounts": size.accounts,
-            "rows_in_reach": size.rows,
-            "cpu_us": round(statistics.median(costs), 1),
-            "purchases_per_s": round(statistics.median(drain.purchases_per_s for drain in size.drains)),
-            "ratio": round(statistics.median(ratios), 3),
-            "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
-            "recovery_records": size.recoveries[0].records,
-            "recovery_s": round(statistics.median(each.seconds for each in size.recoveries), 2),
-            "recovery_records_per_s": round(statistics.median(each.records / each.seconds for each in size.recoveries)),
-        }
-        if size.accounts >= _MEMORY_FROM:
-            recovered = statistics.median(each.rss_bytes for each in size.recoveries) - self._empty_rss_bytes
-            bought = sum(known.memory_bytes for known in size.known)
-            figures["bytes_per_idle_account"] = {
-                "recovered": round(recovered / size.accounts),
-                "bought": round(bought / size.accounts),
-            }
-        return figures
 
 
 def _recovery_s(worker: Worker) -> float:
@@ -173,28 +210,19 @@ def _logged_at(events: Iterable[dict[str, Any]]) -> list[float]:
     return [datetime.fromisoformat(event["timestamp"]).timestamp() for event in events]
 
 
-def _told(figures: dict[str, Any]) -> str:
-    lines = [
-        f"{figures['accounts']:>9} accounts of {figures['rows_in_reach']:>2} rows: {figures['cpu_us']} us CPU a "
-        f"purchase, {figures['ratio']} of the smallest {figures['ratio_spread']}; read back "
-        f"{figures['recovery_records']} records in {figures['recovery_s']} s, {figures['recovery_records_per_s']}/s"
-    ]
-    if "bytes_per_idle_account" in figures:
-        memory = figures["bytes_per_idle_account"]
-        lines.append(
-            f"{'':>9} memory of an idle account: {memory['recovered']} bytes where it was read back, "
-            f"{memory['bought']} where it bought"
-        )
-    return "\n".join(lines)
-
-
-async def measure(servers: str, sizes: dict[int, Sequence[int]], purchases: int, rounds: int) -> list[dict[str, Any]]:
-    """The figures of every size."""
-    scale = Scale(servers, purchases, rounds)
+async def measure(
+    servers: str, placement: Placement, sizes: Mapping[int, Sequence[int]], purchases: int, rounds: int
+) -> list[dict[str, Any]]:
+    """The figures of every size, printed when all are there."""
+    every = placement.broker | placement.load | placement.measured
+    scale = Scale(Bench(servers, placement.measured), every, purchases, rounds)
     measured = [Size(accounts, rows) for rows, numbers in sizes.items() for accounts in numbers]
+    empty_rss_bytes = await scale.empty_rss_bytes()
     await scale.measure(measured)
     smallest = {size.rows: size for size in reversed(measured)}
-    return [scale.figures(size, smallest[size.rows]) for size in measured]
+    for size in measured:
+        print(size.text(smallest[size.rows], empty_rss_bytes), flush=True)
+    return [size.document(smallest[size.rows], empty_rss_bytes) for size in measured]
 
 
 def main() -> None:
@@ -203,16 +231,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of fewer purchases and accounts, within 90 s")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
+    quieten()
+    begun_s = time.monotonic()
     sizes, purchases, rounds = (QUICK_SIZES, 10_000, 1) if options.quick else (SIZES, 30_000, 3)
+    placement = place(usable_cores(), pin=True)
     print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {purchases} purchases to each size in "
-        f"{rounds} round(s), rules of {RULES}",
+        f"{cpu_model()}, Python {platform.python_version()}; {placement.said}; {purchases:,} purchases to each size in "
+        f"{rounds} round(s), account rules",
         flush=True,
     )
-    with kafka() as servers:
-        results = asyncio.run(measure(servers, dict(sizes), purchases, rounds))
-    for figures in results:
-        print(_told(figures), flush=True)
+    with kafka(placement.broker) as servers, pinned_to(placement.load):
+        results = uvloop.run(measure(servers, placement, sizes, purchases, rounds))
+    print(f"In {time.monotonic() - begun_s:.0f} s.", flush=True)
     if options.json:
         print(orjson.dumps(results).decode())
 

@@ -11,31 +11,51 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import platform
-import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
 
 import orjson
+import uvloop
 
-from bench.rig import READY_WAIT_S, Rig, Sent, Worker
-from bench.stage import RULES, kafka, purchases_ending_now
+from bench.figures import Spread, spread
+from bench.machine import Cores, cpu_model, pinned_to, usable_cores
+from bench.rig import READY_WAIT_S, Worker, drain_at_once, quieten
+from bench.stage import Bench, Record, kafka, purchases_ending_now
 from streams.settings import Settings
 from streams.topics import ASSESSMENTS, PURCHASES, SIGHTINGS
 
 PARTITIONS: Final = 8
 WORKERS: Final = (1, 2)
+# By ruleset: how many purchases a turn has.
 COUNT: Final = {"account_only": 60_000, "twelve_rules": 30_000}
 QUICK_SHARE: Final = 5
 # One for each of two workers; the broker and the writer share at least two.
-CORES_TO_PIN: Final = 4
+CORES_TO_SPLIT: Final = 4
 DECIDED: Final = "stopbank_decisions_total"
 _WARM_UP_SHARE: Final = 10
 _POLL_S: Final = 0.2
+
+
+class Split(NamedTuple):
+    """The cores of each worker, and of all others."""
+
+    workers: tuple[Cores, Cores]
+    others: Cores
+    apart: bool
+
+
+def split(cores: Iterable[int]) -> Split:
+    """One for each worker and the rest for the broker and the writer, where that leaves them two; else all for all."""
+    free = sorted(cores)
+    every = frozenset(free)
+    if len(free) < CORES_TO_SPLIT:
+        return Split((every, every), every, apart=False)
+    *others, one, other = free
+    return Split((frozenset({one}), frozenset({other})), frozenset(others), apart=True)
 
 
 class Turn(NamedTuple):
@@ -46,45 +66,71 @@ class Turn(NamedTuple):
     partitions: list[dict[str, int]]
     decisions: list[int]
 
-
-class Cores:
-    """The cores of workers, one each, and of all others; none where there are too few."""
-
-    def __init__(self, available: Sequence[int]) -> None:
-        self.count = len(available)
-        self.enough = self.count >= CORES_TO_PIN
-        self.workers = list(available[: max(WORKERS)])
-        self.others = set(available[max(WORKERS) :])
-
-    def take_others(self) -> None:
-        """This process, and what it starts from now on, keeps off the workers' cores."""
-        if self.enough:
-            os.sched_setaffinity(0, self.others)
-
-    def give(self, worker: int, pid: int) -> None:
-        """The core of a worker, for a process that has only just begun."""
-        if self.enough:
-            os.sched_setaffinity(pid, {self.workers[worker]})
+    def text(self) -> str:
+        """For people."""
+        parts = " and ".join("/".join(map(str, held.values())) for held in self.partitions)
+        return (
+            f"{self.purchases_per_s:,.0f} a second, {self.cpu_us:.1f} us CPU a purchase; {parts} partitions of "
+            f"{'/'.join(self.partitions[0])}, decisions {self.decisions}"
+        )
 
 
-async def take_turn(
-    rig: Rig, cores: Cores, rule_file: str, count: int, warm_up: int, purchases: Sequence[Sent]
-) -> Turn:
-    """`count` workers share a topic: a drain that warms them up, then the one that counts."""
-    settings = await rig.prepare(rule_file)
+class Pair(NamedTuple):
+    """The turns of one worker and those of two, oldest first."""
+
+    one: list[Turn]
+    two: list[Turn]
+
+    def rate_ratio(self) -> Spread:
+        """The rate of two beside that of one in the same round."""
+        return spread(two.purchases_per_s / one.purchases_per_s for one, two in zip(self.one, self.two, strict=True))
+
+    def cpu_ratio(self) -> Spread:
+        """What a purchase costs two workers beside what it costs one in the same round."""
+        return spread(two.cpu_us / one.cpu_us for one, two in zip(self.one, self.two, strict=True))
+
+    def text(self, *, apart: bool) -> str:
+        """For people."""
+        rates = [spread(turn.purchases_per_s for turn in turns) for turns in self]
+        costs = [spread(turn.cpu_us for turn in turns) for turns in self]
+        doubt = "" if apart else ", which says little where they share cores with the broker"
+        return (
+            f"two workers: {self.rate_ratio().text(2)} times the rate of one{doubt}: {rates[1].text()} and "
+            f"{rates[0].text()} a second; CPU us a purchase {costs[1].text(1)} and {costs[0].text(1)}, "
+            f"ratio {self.cpu_ratio().text(3)}"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "rate_ratio": self.rate_ratio().document(),
+            "cpu_ratio": self.cpu_ratio().document(),
+            **{
+                name: {
+                    "purchases_per_s": spread(turn.purchases_per_s for turn in turns).document(0),
+                    "cpu_us": spread(turn.cpu_us for turn in turns).document(1),
+                    "partitions": turns[-1].partitions,
+                    "decisions": turns[-1].decisions,
+                }
+                for name, turns in zip(self._fields, self, strict=True)
+            },
+        }
+
+
+async def take_turn(bench: Bench, rules: str, cores: Sequence[Cores], purchases: Sequence[Record]) -> Turn:
+    """Workers on these cores share a topic: a drain that warms them up, then the one that counts."""
+    settings, warm_up = await bench.prepare(rules), len(purchases) // _WARM_UP_SHARE
     with ExitStack() as running:
         workers: list[Worker] = []
-        for number in range(count):
-            worker = Worker(settings)
-            running.callback(worker.end)
-            cores.give(number, worker.pid)
-            workers.append(worker)
-        split = await _shared(settings, workers)
-        await rig.drain(settings, workers, purchases[:warm_up])
+        for each in cores:
+            workers.append(Worker(settings, each))
+            running.callback(workers[-1].end)
+        partitions = await _shared(settings, workers)
+        await drain_at_once(bench, settings, workers, purchases[:warm_up])
         before = [int(await worker.metric(DECIDED)) for worker in workers]
-        drain = await rig.drain(settings, workers, purchases[warm_up:])
+        drain = await drain_at_once(bench, settings, workers, purchases[warm_up:])
         decisions = [int(await worker.metric(DECIDED)) - base for worker, base in zip(workers, before, strict=True)]
-    return Turn(drain.purchases_per_s, drain.cpu_us, split, decisions)
+    return Turn(drain.purchases_per_s, drain.cpu_us, partitions, decisions)
 
 
 async def _shared(settings: Settings, workers: Sequence[Worker]) -> list[dict[str, int]]:
@@ -108,57 +154,18 @@ async def _shared(settings: Settings, workers: Sequence[Worker]) -> list[dict[st
     return [{name: counted[name] for name in names} for counted in of_topic]
 
 
-async def measure(servers: str, cores: Cores, share: int, rounds: int) -> dict[str, dict[str, Any]]:
-    """The figures of each ruleset."""
-    rig, results = Rig(servers, PARTITIONS), dict[str, dict[str, Any]]()
-    for rules in COUNT:
-        count = COUNT[rules] // share
-        purchases = [Sent(each.key.decode(), each.value) for each in purchases_ending_now(count)]
-        warm_up = count // _WARM_UP_SHARE
-        turns: dict[int, list[Turn]] = {workers: [] for workers in WORKERS}
+async def measure(servers: str, cores: Split, share: int, rounds: int) -> dict[str, Pair]:
+    """The turns under each ruleset, told as they come."""
+    bench, results = Bench(servers, partitions=PARTITIONS), dict[str, Pair]()
+    for rules, count in COUNT.items():
+        purchases = purchases_ending_now(count // share)
+        pair = results[rules] = Pair([], [])
         for number in range(rounds):
-            for workers in WORKERS:
-                turn = await take_turn(rig, cores, RULES[rules].name, workers, warm_up, purchases)
-                turns[workers].append(turn)
-                print(f"round {number + 1}, {rules}, {workers} worker(s): {_told_turn(turn)}", flush=True)
-        results[rules] = _figures(turns[1], turns[2])
+            for workers, turns in zip(WORKERS, pair, strict=True):
+                turns.append(await take_turn(bench, rules, cores.workers[:workers], purchases))
+                print(f"round {number + 1}, {rules}, {workers} worker(s): {turns[-1].text()}", flush=True)
+        print(f"{rules}, {pair.text(apart=cores.apart)}", flush=True)
     return results
-
-
-def _figures(one: Sequence[Turn], two: Sequence[Turn]) -> dict[str, Any]:
-    rates = [both.purchases_per_s / alone.purchases_per_s for alone, both in zip(one, two, strict=True)]
-    costs = [both.cpu_us / alone.cpu_us for alone, both in zip(one, two, strict=True)]
-    return {
-        "one_purchases_per_s": round(statistics.median(turn.purchases_per_s for turn in one)),
-        "two_purchases_per_s": round(statistics.median(turn.purchases_per_s for turn in two)),
-        "rate_ratio": round(statistics.median(rates), 3),
-        "rate_ratio_spread": [round(min(rates), 3), round(max(rates), 3)],
-        "one_cpu_us": round(statistics.median(turn.cpu_us for turn in one), 1),
-        "two_cpu_us": round(statistics.median(turn.cpu_us for turn in two), 1),
-        "cpu_ratio": round(statistics.median(costs), 3),
-        "cpu_ratio_spread": [round(min(costs), 3), round(max(costs), 3)],
-        "partitions": two[-1].partitions,
-        "decisions": two[-1].decisions,
-    }
-
-
-def _told_turn(turn: Turn) -> str:
-    parts = " and ".join("/".join(map(str, held.values())) for held in turn.partitions)
-    return (
-        f"{turn.purchases_per_s:.0f} a second, {turn.cpu_us:.1f} us CPU a purchase; "
-        f"{parts} partitions of purchases/sightings/assessments, decisions {turn.decisions}"
-    )
-
-
-def _told(rules: str, figures: dict[str, Any], *, pinned: bool) -> str:
-    rate = f"{figures['rate_ratio']} times the rate of one {figures['rate_ratio_spread']}"
-    if not pinned:
-        rate = f"({rate}, of which nothing follows here)"
-    return (
-        f"{rules}: two workers have {rate}: {figures['one_purchases_per_s']} and {figures['two_purchases_per_s']} a "
-        f"second; CPU us a purchase {figures['one_cpu_us']} and {figures['two_cpu_us']}, ratio {figures['cpu_ratio']} "
-        f"{figures['cpu_ratio_spread']}"
-    )
 
 
 def main() -> None:
@@ -167,20 +174,25 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short turn of each, within 90 s")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
+    quieten()
+    begun_s = time.monotonic()
     share, rounds = (QUICK_SHARE, 1) if options.quick else (1, 3)
-    cores = Cores(sorted(os.sched_getaffinity(0)))
-    cores.take_others()
-    where = "a core of its own for each worker" if cores.enough else f"under {CORES_TO_PIN} cores: nobody has one alone"
+    cores = split(usable_cores())
+    where = (
+        f"each worker on a core of its own, broker and writer on {len(cores.others)} others"
+        if cores.apart
+        else f"no process is pinned: all share {len(cores.others)} cores, {CORES_TO_SPLIT} are needed"
+    )
     print(
-        f"Python {platform.python_version()}, {cores.count} cores, {where}; {PARTITIONS} partitions, {rounds} round(s)",
+        f"{cpu_model()}, Python {platform.python_version()}; {where}; {PARTITIONS} partitions, {rounds} round(s)",
         flush=True,
     )
-    with kafka() as servers:
-        results = asyncio.run(measure(servers, cores, share, rounds))
-    for rules, figures in results.items():
-        print(_told(rules, figures, pinned=cores.enough), flush=True)
+    with kafka(cores.others) as servers, pinned_to(cores.others):
+        results = uvloop.run(measure(servers, cores, share, rounds))
+    print(f"In {time.monotonic() - begun_s:.0f} s.", flush=True)
     if options.json:
-        print(orjson.dumps({"pinned": cores.enough, **results}).decode())
+        documents = {rules: pair.document() for rules, pair in results.items()}
+        print(orjson.dumps({"apart": cores.apart, **documents}).decode())
 
 
 if __name__ == "__main__":

@@ -12,26 +12,34 @@ from hypothesis import strategies as st
 
 from bench.customers import DAY_MS, Customers
 from bench.known_accounts import DeskLine
+from bench.stage import RULES
 from rules.fold import Output
 
 START_MS = 1_772_431_200_000
-RULES = "account-only.yaml"
+ACCOUNT_RULES = RULES["account_only"]
 
 
-@given(st.integers(1, 40), st.integers(1, 5), st.lists(st.integers(0, 120), min_size=3, max_size=3))
-def test_purchases_are_the_same_however_they_are_asked_for(accounts: int, rows: int, cuts: list[int]) -> None:
-    customers = Customers(accounts, rows, START_MS)
-    first, middle, end = sorted(cuts)
-    whole = list(customers.purchases(first, end))
-    assert [*customers.purchases(first, middle), *customers.purchases(middle, end)] == whole
-    assert len(whole) == end - first
-    assert len({orjson.loads(bought.value)["transaction_id"] for bought in whole}) == len(whole)
+@given(st.integers(1, 60), st.integers(1, 30), st.integers(0, 200))
+def test_active_accounts_buy_in_turn_and_nobody_else_does(accounts: int, count: int, begin: int) -> None:
+    customers = Customers(accounts, 2, START_MS)
+    active = customers.active(count, begin)
+    turns = [list(customers.purchases(begin + n, begin + n + len(active), active)) for n in (0, len(active))]
+    assert len(active) == min(count, accounts)
+    for turn in turns:
+        assert sorted(bought.account for bought in turn) == sorted(active)
+    assert turns[0] + turns[1] == list(customers.purchases(begin, begin + 2 * len(active), active))
+
+
+def test_each_purchase_is_a_transaction_of_its_own() -> None:
+    customers = Customers(30, 2, START_MS)
+    bought = [*customers.first_day(), *customers.purchases(60, 100, customers.active(10, 60))]
+    assert len({orjson.loads(each.value)["transaction_id"] for each in bought}) == 100
 
 
 @pytest.mark.parametrize("accounts", [3, 50, 400])
 def test_each_account_buys_equally_often_on_the_first_day(accounts: int) -> None:
     customers = Customers(accounts, 8, START_MS)
-    bought = list(customers.purchases(0, customers.history))
+    bought = list(customers.first_day())
     assert set(Counter(each.account for each in bought).values()) == {8}
     assert [each.at_ms for each in bought] == sorted(each.at_ms for each in bought)
     assert bought[-1].at_ms < START_MS + DAY_MS <= START_MS + int(customers.history * customers.interval_ms)
@@ -40,13 +48,13 @@ def test_each_account_buys_equally_often_on_the_first_day(accounts: int) -> None
 def test_chosen_accounts_buy_what_they_buy_among_all() -> None:
     customers = Customers(30, 2, START_MS)
     chosen = np.arange(30) % 3 == 0
-    some = list(customers.purchases(7, 50, chosen))
-    assert some == [each for each in customers.purchases(7, 50) if each.account % 3 == 0]
+    some = list(customers.first_day(chosen))
+    assert some == [each for each in customers.first_day() if each.account % 3 == 0]
 
 
 def test_customers_end_when_they_are_told_to() -> None:
     customers = Customers.until(10, 4, 25, START_MS)
-    *_, last = customers.purchases(0, customers.history + 25)
+    *_, last = customers.purchases(customers.history, customers.history + 25, customers.active(10, 0))
     assert START_MS - 2 * customers.interval_ms < last.at_ms <= START_MS
 
 
@@ -58,15 +66,16 @@ def test_all_purchases_are_approved(rows: int) -> None:
 
 
 def _decided(customers: Customers) -> list[Output]:
-    line = DeskLine(RULES)
-    outputs = line.decide(list(customers.purchases(0, customers.history * 3)))
+    line = DeskLine(ACCOUNT_RULES)
+    later = customers.purchases(customers.history, customers.history * 3, customers.active(customers.accounts, 0))
+    outputs = line.decide([*customers.first_day(), *later])
     return [output for output in outputs if output.topic == "decisions"]
 
 
 def test_a_desk_knows_the_accounts_again_by_what_was_written() -> None:
     customers = Customers(20, 2, START_MS)
-    bought = list(customers.purchases(0, customers.history))
-    first, again = DeskLine(RULES), DeskLine(RULES)
+    bought = list(customers.first_day())
+    first, again = DeskLine(ACCOUNT_RULES), DeskLine(ACCOUNT_RULES)
     state: dict[bytes, bytes | None] = {}
     answers = list[Output]()
     for at in range(0, len(bought), 7):
