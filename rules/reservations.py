@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 from models.fields import MAX_EVENT_TIME_MS
-from rules.account import Account, Accounts
+from rules.account import Account
 from rules.account_rows import (
     TIME,
     count,
@@ -23,6 +23,7 @@ from rules.account_rows import (
     with_row_at,
     without_row,
 )
+from rules.accounts import Accounts
 from rules.plan import RulesetPlan
 from rules.reservation import Reservation, State
 from rules.reservation_records import ReservationRecords, block_of
