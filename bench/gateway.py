@@ -29,9 +29,10 @@ from urllib.error import HTTPError
 
 import orjson
 
+from bench.figures import percentile
 from bench.open_loop import Load
-from bench.pipeline import PARTITIONS, percentile
 from bench.process import ROOT, Process, cpu_s
+from bench.stage import PARTITIONS
 from streams.broker.broker import HOST, free_port
 from streams.broker.kafka import KafkaBroker
 from streams.clients import admin_client, producer_client

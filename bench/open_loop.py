@@ -169,7 +169,7 @@ async def _connect(address: Address, idle: list[_Connection]) -> _Connection:
     return connection
 
 
-def _precise_loop() -> asyncio.AbstractEventLoop:
+def precise_loop() -> asyncio.AbstractEventLoop:
     """A loop whose timers are exact to microseconds; those of epoll and of uvloop are a millisecond coarse."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str]) -> None:
     # A pause of its own would make requests late that the server answers in time.
     gc.disable()
     before_s = time.process_time()
-    with asyncio.Runner(loop_factory=_precise_loop) as runner:
+    with asyncio.Runner(loop_factory=precise_loop) as runner:
         outcomes = runner.run(OpenLoop(load).fire(bodies))
     cpu_us = (time.process_time() - before_s) / max(1, len(bodies)) * 1e6
     result_file.write_bytes(encode_outcomes(outcomes, cpu_us))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,17 +20,29 @@ def cpu_s(pid: int) -> float:
 
 
 class Process:
-    """One Python module that runs until it is ended; what it says is shown where it ends by itself."""
+    """One Python module that runs until it is ended; what it says is shown where it ends by itself.
 
-    def __init__(self, arguments: Sequence[str], env: dict[str, str]) -> None:
+    `cores`: those that it may use, where not all of this process's. `python`: of another environment than this one's.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: dict[str, str],
+        cores: Collection[int] = (),
+        python: Path | None = None,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._child = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [python or sys.executable, "-m", *arguments],
             env={**os.environ, **env},
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        if cores:
+            # The interpreter takes far longer to start its first thread, which inherits this.
+            os.sched_setaffinity(self._child.pid, cores)
 
     @property
     def pid(self) -> int:
@@ -47,6 +59,12 @@ class Process:
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 1024
         return 0.0
+
+    def has_succeeded(self) -> bool:
+        """Whether it has ended by itself. Raises SystemExit with the log's end where it failed."""
+        if self._child.poll() != 0:
+            self.verify()
+        return self._child.returncode == 0
 
     def verify(self) -> None:
         """Raises SystemExit with the log's end where the process has ended."""

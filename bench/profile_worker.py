@@ -22,10 +22,10 @@ from typing import Any, Final
 import orjson
 
 from bench.components import shares
-from bench.pipeline import RULES, Bench, kafka, purchases_ending_now
+from bench.stage import Bench, kafka, purchases_ending_now
 from streams.topics import DECISIONS
 
-COUNT: Final = {"account_only": 120_000, "all_entities": 60_000}
+COUNT: Final = {"account_only": 120_000, "twelve_rules": 60_000}
 QUICK_SHARE: Final = 4
 # Each takes the worker some milliseconds.
 SAMPLES_PER_S: Final = 100
@@ -78,8 +78,8 @@ async def profile_all(servers: str, share: int) -> dict[str, Any]:
     """Both rulesets of `bench.pipeline`."""
     bench, results = Bench(servers), dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
-        for rules in RULES:
-            results[rules] = found = await profile(bench, rules, COUNT[rules] // share, Path(folder))
+        for rules, count in COUNT.items():
+            results[rules] = found = await profile(bench, rules, count // share, Path(folder))
             print(f"{rules}: {found['purchases_per_s']} a second, {found['cpu_us']} us each", flush=True)
             for name, part_us in found["parts_us"].items():
                 print(f"  {part_us:6.1f} us  {name}", flush=True)

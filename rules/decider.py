@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from models.account import CreditLimit, Repayment
 from models.decision import Action, Decision
@@ -23,7 +23,7 @@ from rules.plan import EntityPlan, RulesetPlan
 from rules.reservation import Reservation
 from rules.reservations import Reservations
 from rules.route import Stamp
-from rules.velocity import Clears, EntityLogs, Subject, clears_of, values_of
+from rules.velocity import Clears, EntityLogs, Subject, clears_of
 from rules.watermark import Watermark
 
 _POPULATION: Final = b"Q"
@@ -35,12 +35,8 @@ _NO_CREDIT: Final = Available(None, None)
 _NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
 
 
-class Visit(NamedTuple):
-    """An entity that is counted with the account, as a purchase finds it: what it has bought, and its features."""
-
-    plan: EntityPlan
-    key: str
-    logs: EntityLogs
+# An entity that is counted with the account, as a purchase finds it: its plan, its key and what it has bought.
+Visit = tuple[EntityPlan, str, EntityLogs]
 
 
 def decision_of(
@@ -159,8 +155,9 @@ class Decider:
         `late` says that it was late at a station already.
         """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
-        subject, visits = self._visit(plan, purchase, amount_minor, transaction)
-        values = self._measure(plan, visits, subject, stamps)
+        visits, known = self._visit(plan, purchase, transaction)
+        subject = Subject(purchase, amount_minor, transaction, known)
+        values = _measure(ruleset, visits, subject, stamps)
         degraded: Sequence[str] = ()
         available = _NO_CREDIT
         if plan.uses_credit:
@@ -173,12 +170,12 @@ class Decider:
         hits = ruleset.hits(purchase, amount_minor, values, anomaly, *available)
         verdict = _NOTHING
         if hits:
-            clock = period_clock(plan.time_zone)
-            clears, local = LazyClears(plan, visits, values, stamps, subject), clock.local(purchase.event_time)
+            clears = LazyClears(ruleset, visits, values, stamps, subject)
+            local = ruleset.clock.local(purchase.event_time)
             facts = Facts(purchase, amount_minor, values, clears, anomaly, *available, local)
             verdict = ruleset.verdict(hits, facts)
         late = late or purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
-        if not subject.known:
+        if not known:
             self._learn(plan, account, subject, visits, declined=verdict.action is Action.BLOCK)
             if unusual is not None:
                 self._learn_habits(plan, account, subject, unusual)
@@ -192,11 +189,9 @@ class Decider:
             if key is not None:
                 self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
-    def _visit(
-        self, plan: RulesetPlan, purchase: Purchase, amount_minor: int, transaction: bytes
-    ) -> tuple[Subject, list[Visit | None]]:
-        """The purchase with whether its transaction was learned before, and the entities that it finds."""
-        logbook, now_ms, known = self._logbook, self._watermark.latest_ms, False
+    def _visit(self, plan: RulesetPlan, purchase: Purchase, transaction: bytes) -> tuple[list[Visit | None], bool]:
+        """The entities that a purchase finds, and whether its transaction was learned before."""
+        logbook, now_ms, event_time_ms, known = self._logbook, self._watermark.latest_ms, purchase.event_time, False
         visits: list[Visit | None] = []
         for entity in plan.desk:
             key = entity_key(entity.entity, purchase)
@@ -205,22 +200,8 @@ class Decider:
                 continue
             books = logbook.find(key, now_ms)
             known = known or logbook.knows(key, books, transaction)
-            visits.append(Visit(entity, key, logbook.logs(plan, entity, key, books, purchase.event_time)))
-        return Subject(purchase, amount_minor, transaction, known), visits
-
-    def _measure(
-        self, plan: RulesetPlan, visits: Sequence[Visit | None], subject: Subject, stamps: Sequence[Stamp]
-    ) -> list[int | None]:
-        """The values of the plan's features, in its order."""
-        clock, values = period_clock(plan.time_zone), list[int | None]()
-        for entity, visit in zip(plan.desk, visits, strict=True):
-            values += values_of(entity)(visit.logs, subject, clock) if visit else [None] * len(entity.features)
-        if plan.stations:
-            stamped = dict(stamps)
-            for entity in plan.stations:
-                stamp = stamped.get(entity.name)
-                values += [value for value, _ in stamp] if stamp else [None] * len(entity.features)
-        return values
+            visits.append((entity, key, logbook.logs(plan, entity, key, books, event_time_ms)))
+        return visits, known
 
     def _learn(
         self, plan: RulesetPlan, account: Account, subject: Subject, visits: Sequence[Visit | None], *, declined: bool
@@ -230,7 +211,8 @@ class Decider:
         book = Book.DECLINED if declined else Book.APPROVED
         for visit in visits:
             if visit is not None:
-                self._logbook.enter(plan, visit.plan, visit.key, subject, book)
+                entity, key, _ = visit
+                self._logbook.enter(plan, entity, key, subject, book)
         self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
@@ -255,32 +237,50 @@ class Decider:
             account.use(subject.amount_minor, plan.currency, plan.rates)
 
 
+def _measure(
+    ruleset: CompiledRuleset, visits: Sequence[Visit | None], subject: Subject, stamps: Sequence[Stamp]
+) -> list[int | None]:
+    """The values of a ruleset's features, in its plan's order."""
+    clock, values = ruleset.clock, list[int | None]()
+    for (entity, measure), visit in zip(ruleset.desk_measures, visits, strict=True):
+        values += measure(visit[2], subject, clock) if visit is not None else [None] * len(entity.features)
+    stations = ruleset.plan.stations
+    if stations:
+        stamped = dict(stamps)
+        for entity in stations:
+            stamp = stamped.get(entity.name)
+            values += [value for value, _ in stamp] if stamp else [None] * len(entity.features)
+    return values
+
+
 class LazyClears(Sequence[Clears]):
     """For each of a plan's features, when its comparisons end to hold: worked out for those that are asked."""
 
     def __init__(
         self,
-        plan: RulesetPlan,
+        ruleset: CompiledRuleset,
         visits: Sequence[Visit | None],
         values: Sequence[int | None],
         stamps: Sequence[Stamp],
         subject: Subject,
     ) -> None:
-        self._plan = plan
+        self._ruleset = ruleset
         self._visits = visits
         self._values = values
         self._stamps = dict(stamps)
         self._subject = subject
 
     def __len__(self) -> int:
-        return len(self._plan.features)
+        return len(self._ruleset.plan.features)
 
     def __getitem__(self, slot: int) -> Clears:  # pyright: ignore[reportIncompatibleMethodOverride]  # never sliced
-        plan, number = self._plan, slot
+        plan, number = self._ruleset.plan, slot
         for entity, visit in zip(plan.desk, self._visits, strict=True):
             if number < len(entity.features):
-                clock, value = period_clock(plan.time_zone), self._values[slot]
-                return clears_of(entity.features[number], value, visit.logs, self._subject, clock) if visit else ()
+                if visit is None:
+                    return ()
+                feature, value = entity.features[number], self._values[slot]
+                return clears_of(feature, value, visit[2], self._subject, self._ruleset.clock)
             number -= len(entity.features)
         for entity in plan.stations:
             if number < len(entity.features):

@@ -197,15 +197,17 @@ class Desk:
         """Purchases that nobody has read yet."""
         topic, partition, *_ = arrival.route.origin
         ruleset, read = arrival.ruleset, self._intake.purchase
+        plan = ruleset.plan
         outputs: list[Output] = []
         for offset, timestamp_ms, key, value, headers in unpack_bundle(arrival.record.value or b""):
-            case = Case(ruleset, key, value, headers, Origin(topic, partition, offset, timestamp_ms))
             try:
-                purchase, amount_minor = read(value, timestamp_ms, ruleset.plan)
+                purchase, amount_minor = read(value, timestamp_ms, plan)
             except RefusedError as error:
-                letter = dead_letter_of(key, value, headers, case.origin, error.reason, error.detail)
+                origin = Origin(topic, partition, offset, timestamp_ms)
+                letter = dead_letter_of(key, value, headers, origin, error.reason, error.detail)
                 outputs += with_refusals([letter])
                 continue
+            case = Case(ruleset, key, value, headers, Origin(topic, partition, offset, timestamp_ms))
             if key == purchase.account_id.encode():
                 outputs += self._answer(case, purchase, amount_minor)
             else:

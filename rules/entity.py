@@ -24,8 +24,9 @@ def entity_key(entity: tuple[str, ...], purchase: Purchase) -> str | None:
     percent-escaped.
     """
     if len(entity) == 1:
-        value = getattr(purchase, entity[0])
-        return None if value is None else f"{entity[0]}:{value}"
+        (field,) = entity
+        value = getattr(purchase, field)
+        return None if value is None else f"{field}:{value}"
     values: list[str] = []
     for value in attrgetter(*entity)(purchase):
         if value is None:

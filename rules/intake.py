@@ -33,9 +33,8 @@ class Intake:
 
     def verify_size(self, value: bytes | None) -> None:
         """Refuse what is too large to be read."""
-        size = len(value or b"")
-        if size > MAX_RECORD_BYTES:
-            raise RefusedError(OVERSIZED, f"{size} bytes, at most {MAX_RECORD_BYTES} are read: send less")
+        if value is not None and len(value) > MAX_RECORD_BYTES:
+            raise RefusedError(OVERSIZED, f"{len(value)} bytes, at most {MAX_RECORD_BYTES} are read: send less")
 
     def purchase(self, value: bytes | None, timestamp_ms: int, plan: RulesetPlan) -> tuple[Purchase, int]:
         """A purchase, and its amount in minor units of the ruleset's currency."""

@@ -76,7 +76,7 @@ class KeptLog(WindowLog):
         index = self.insert(time_ms, amount_minor, transaction, values)
         rows = len(self.times)
         if index < rows - 1:
-            self._give_way(index, rows, 1)
+            self._change_from(index)
         if self._transactions is not None:
             self._transactions.add(transaction)
         return self._shorten(max_rows, until_ms) if rows > max_rows else ()
@@ -95,17 +95,23 @@ class KeptLog(WindowLog):
             changed = self._changed = set()
         return changed
 
-    def _give_way(self, index: int, rows: int, by: int) -> None:
-        """Renumber the rows on one side of a row that was put in (`by` 1) or taken out (-1); `rows` there are with it."""
-        changed = self._touch()
-        if is_at_front(index, rows):
-            first = min(self._begin, self._begin - by)
-            self._begin -= by
-            changed.update(range(first // CHUNK_ROWS, (first + index) // CHUNK_ROWS + 1))
+    def _change_from(self, index: int) -> None:
+        """Note that the rows from an index on have other numbers now, or are gone."""
+        begin, rows = self._begin, len(self.times)
+        self._written = min(self._written, begin + index)
+        # Where there is no such row any more, its chunk may be gone.
+        self._touch().add((begin + rows - 1) // CHUNK_ROWS)
+
+    def _take_out(self, index: int) -> None:
+        begin = self._begin
+        if is_at_front(index, len(self.times)):
+            self._begin = begin + 1
+            self._touch().update(range(begin // CHUNK_ROWS, (begin + index) // CHUNK_ROWS + 1))
         else:
-            self._written = min(self._written, self._begin + index)
-            # Where there is no such row any more, its chunk may be gone.
-            changed.add((self._begin + rows - 1) // CHUNK_ROWS)
+            self._change_from(index)
+        if self._transactions is not None:
+            self._transactions.discard(self.transaction(index))
+        self.remove(index)
 
     def move(self, transaction: bytes, to: KeptLog, max_rows: int, until_ms: int) -> Sequence[bytes] | None:
         """Move a purchase's row to another log; None where there is none, or where it was merged with others.
@@ -117,10 +123,7 @@ class KeptLog(WindowLog):
         if index < 0 or self.count(index, index + 1) != 1:
             return None
         row, fields, first_seen_ms = self.row(index), tuple(self.columns), self.first_seen_ms
-        self._give_way(index, len(self.times), -1)
-        self.remove(index)
-        if self._transactions is not None:
-            self._transactions.discard(transaction)
+        self._take_out(index)
         to._keep_fields(fields)
         known = dict(zip(fields, row.values, strict=True))
         values = [known.get(field, 0) for field in to.columns]

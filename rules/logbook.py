@@ -203,7 +203,7 @@ class Logbook:
     def _forget(self, entity_key: str, books: EntityBooks | PackedBooks) -> None:
         if isinstance(books, PackedBooks):
             name = entity_key.encode()
-            self._gone.update(dict.fromkeys([head + name for head in books.chunks[::2]]))
+            self._gone.update(dict.fromkeys([head + name for head in sorted(books.chunks[::2])]))
         else:
             for book, kept in books.kept():
                 self._drop(entity_key, book, kept)

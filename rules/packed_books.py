@@ -14,15 +14,13 @@ LOG: Final = b"L"
 # A chunk's key: a head (the kind of record, the book, the chunk's id), then the entity's key.
 HEAD_BYTES: Final = 6
 _ID: Final = struct.Struct(">I")
-# Ids lie about 0, and heads are in their order.
-_FIRST_ID: Final = 2**31
 _PREFIXES: Final = {book: LOG + book.encode() for book in Book}
 _BOOKS: Final = {ord(book): book for book in Book}
 
 
 def key_head(book: Book, chunk: int) -> bytes:
     """The head of a chunk's key."""
-    return _PREFIXES[book] + _ID.pack(chunk + _FIRST_ID)
+    return _PREFIXES[book] + _ID.pack(chunk)
 
 
 class PackedBooks:
@@ -65,7 +63,7 @@ class PackedBooks:
         logs: defaultdict[Book, dict[int, bytes]] = defaultdict(dict)
         for at in range(0, len(self.chunks), 2):
             head = self.chunks[at]
-            logs[_BOOKS[head[1]]][_ID.unpack_from(head, 2)[0] - _FIRST_ID] = self.chunks[at + 1]
+            logs[_BOOKS[head[1]]][_ID.unpack_from(head, 2)[0]] = self.chunks[at + 1]
         books = EntityBooks()
         for book, chunks in logs.items():
             kept = KeptLog.restored(chunks)

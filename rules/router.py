@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -76,9 +75,9 @@ class Router:
             DEGRADED_ANSWERS: lambda record, _: self._intake.degraded_answer(record).account_id,
         }
         # What is held back until the run ends: by partition of assessments, all under one ruleset.
-        self._bundles: defaultdict[int, list[SourceRecord]] = defaultdict(list)
-        self._sizes_bytes: defaultdict[int, int] = defaultdict(int)
-        self._bundled_under = ""
+        self._bundles: dict[int, list[SourceRecord]] = {}
+        self._sizes_bytes: dict[int, int] = {}
+        self._bundled_under: CompiledRuleset | None = None
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """A router has nothing to restore."""
@@ -95,7 +94,7 @@ class Router:
         ruleset = self._rulesets.in_force()
         try:
             self._intake.verify_size(record.value)
-            if self._topic == PURCHASES and record.key and not ruleset.plan.stations:
+            if self._topic == PURCHASES and not ruleset.plan.stations and record.key:
                 return self._bundle(record.key, record, ruleset)
             if self._topic == LABELS:
                 return self._label(record, ruleset)
@@ -103,27 +102,36 @@ class Router:
         except RefusedError as error:
             return with_refusals([dead_letter(record, self._topic, error.reason, error.detail)])
 
-    def flush(self) -> list[Output]:
+    def flush(self) -> Sequence[Output]:
         """The bundles."""
-        bundles, self._bundles = self._bundles, defaultdict(list)
+        if not self._bundles:
+            return ()
+        assert self._bundled_under is not None, "a bundle is begun under a ruleset"
+        reference = reference_of(self._bundled_under)
+        closed = [self._closed(records, reference) for records in self._bundles.values()]
+        self._bundles.clear()
         self._sizes_bytes.clear()
-        return [self._closed(records) for records in bundles.values()]
-
-    def _bundle(self, key: bytes, record: SourceRecord, ruleset: CompiledRuleset) -> Sequence[Output]:
-        reference = reference_of(ruleset)
-        partition, size_bytes = self._partition_of(key), len(record.value or b"")
-        closed: Sequence[Output] = ()
-        if reference != self._bundled_under or self._sizes_bytes[partition] + size_bytes > MAX_BUNDLE_BYTES:
-            closed = self.flush()
-            self._bundled_under = reference
-        self._bundles[partition].append(record)
-        self._sizes_bytes[partition] += size_bytes
         return closed
 
-    def _closed(self, records: Sequence[SourceRecord]) -> Output:
+    def _bundle(self, key: bytes, record: SourceRecord, ruleset: CompiledRuleset) -> Sequence[Output]:
+        partition, added_bytes = self._partition_of(key), len(record.value or b"")
+        size_bytes = self._sizes_bytes.get(partition, 0) + added_bytes
+        closed: Sequence[Output] = ()
+        if ruleset is not self._bundled_under or size_bytes > MAX_BUNDLE_BYTES:
+            closed, size_bytes = self.flush(), added_bytes
+            self._bundled_under = ruleset
+        bundle = self._bundles.get(partition)
+        if bundle is None:
+            self._bundles[partition] = [record]
+        else:
+            bundle.append(record)
+        self._sizes_bytes[partition] = size_bytes
+        return closed
+
+    def _closed(self, records: Sequence[SourceRecord], reference: str) -> Output:
         first = records[0]
         origin = Origin(self._topic, first.partition, first.offset, first.timestamp)
-        route = Route(BUNDLE, self._bundled_under, origin, None, has_account_key=False)
+        route = Route(BUNDLE, reference, origin, None, has_account_key=False)
         return Output(ASSESSMENTS, first.key, pack_bundle(records), with_route((), route))
 
     def _routed(self, record: SourceRecord, ruleset: CompiledRuleset) -> Output:

@@ -72,7 +72,10 @@ def read_label(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
 
 def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
     """A purchase's amount in minor units of the ruleset's currency. Raises MoneyError without a rate."""
-    return convert_minor(purchase.amount, purchase.currency, plan.currency, plan.rates)
+    amount_minor, currency = purchase.amount, purchase.currency
+    if currency == plan.currency:
+        return amount_minor
+    return convert_minor(amount_minor, currency, plan.currency, plan.rates)
 
 
 def itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
@@ -86,8 +89,12 @@ def label_itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
 
 
 def _keys_of(plans: Sequence[EntityPlan], purchase: Purchase) -> tuple[str, ...]:
-    keys = (entity_key(station.entity, purchase) for station in plans)
-    return tuple(key for key in keys if key is not None)
+    keys: list[str] = []
+    for plan in plans:
+        key = entity_key(plan.entity, purchase)
+        if key is not None:
+            keys.append(key)
+    return tuple(keys)
 
 
 def label_onward(

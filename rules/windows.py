@@ -104,15 +104,14 @@ class WindowLog:
 
     def insert_row(self, index: int, row: Row, values: Sequence[int]) -> None:
         """Put a row at an index that keeps the order."""
-        at_front = is_at_front(index, len(self.times) + 1)
         self.times.insert(index, row.time_ms)
         self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = row.transaction
         for column, value in zip(self.columns.values(), values, strict=True):
             column.insert(index, value)
-        self._set_sums(_totals_with(self.sums, index, row.sum_minor, at_front=at_front))
+        self._set_sums(_totals_with(self.sums, index, row.sum_minor))
         merged = self.merged
         if merged is not None:
-            merged.counts = _totals_with(merged.counts, index, row.purchases, at_front=at_front)
+            merged.counts = _totals_with(merged.counts, index, row.purchases)
             merged.lows.insert(index, row.low_minor)
             merged.highs.insert(index, row.high_minor)
 
@@ -247,14 +246,12 @@ class WindowLog:
 
 
 def is_at_front(index: int, rows: int) -> bool:
-    """Whether what lies before a row gives way where it is put in or taken out, and not what lies behind."""
+    """Whether it is what lies before a row that moves up where that is taken out, and not what lies behind."""
     return 2 * index < rows - 1
 
 
-def _totals_with(totals: Sequence[int], index: int, added: int, *, at_front: bool) -> list[int]:
+def _totals_with(totals: Sequence[int], index: int, added: int) -> list[int]:
     """Running totals with one more number at an index."""
-    if at_front:
-        return [*[total - added for total in totals[: index + 1]], *totals[index:]]
     return [*totals[: index + 1], *[total + added for total in totals[index:]]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from models.parameter import ParamValue
 from models.purchase import Purchase
 from models.ruleset import RulesetDocument
 from rules.calendar import PeriodClock, period_clock
+from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
 from rules.language.codegen import compile_matches
 from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
@@ -27,7 +29,8 @@ from rules.language.planning import plan_of, values_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
 from rules.language.typed import LOCAL_TIME_FIELDS, Condition, FieldValue
-from rules.plan import Feature, RulesetPlan
+from rules.plan import EntityPlan, Feature, RulesetPlan
+from rules.velocity import values_of as values_of_features
 
 _VERSION_CHARS: Final = 16
 # What each effect of a rule comes to.
@@ -55,10 +58,15 @@ class CompiledRuleset:
     plan: RulesetPlan
     conditions: tuple[Condition, ...]
     _matches: Callable[..., int] = field(repr=False)
-    _clock: PeriodClock = field(repr=False)
+    clock: PeriodClock = field(repr=False)
     _asks_local_time: bool = field(repr=False)
     _slots: Mapping[str, int] = field(repr=False)
     _features: Mapping[str, Feature] = field(repr=False)
+
+    @cached_property
+    def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
+        """The entities that are kept with the account, each with the function that measures its features."""
+        return tuple((entity, values_of_features(entity)) for entity in self.plan.desk)
 
     def evaluate(
         self,
@@ -72,7 +80,7 @@ class CompiledRuleset:
     ) -> Verdict:
         """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
         hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
-        local = self._clock.local(purchase.event_time)
+        local = self.clock.local(purchase.event_time)
         return self.verdict(
             hits, Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, local)
         )
@@ -87,7 +95,7 @@ class CompiledRuleset:
         limit_minor: int | None,
     ) -> int:
         """Which rules match: a bit each, in file order."""
-        local = self._clock.local(purchase.event_time) if self._asks_local_time else None
+        local = self.clock.local(purchase.event_time) if self._asks_local_time else None
         return self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
 
     def verdict(self, hits: int, facts: Facts) -> Verdict:
@@ -228,7 +236,7 @@ def _compiled(document: RulesetDocument, conditions: tuple[Condition, ...], vers
         plan=plan,
         conditions=conditions,
         _matches=compile_matches(conditions, slots),
-        _clock=period_clock(document.time_zone),
+        clock=period_clock(document.time_zone),
         _asks_local_time=any(
             isinstance(value, FieldValue) and value.name in LOCAL_TIME_FIELDS
             for condition in conditions

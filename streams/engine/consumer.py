@@ -23,6 +23,7 @@ from faust.types import TP, Message
 
 from rules.fold import SourceRecord
 from streams.engine.faust_consumer import COMMIT_INTERVAL_S, ConsumerForFaust
+from streams.engine.fetch_codec import fetch_quickly
 from streams.engine.fetched import unpack_at_once
 from streams.engine.opening import Opening
 from streams.engine.partition import OwnedPartition, Run, cut_into_runs
@@ -71,6 +72,7 @@ class RunConsumer(ConsumerForFaust):
         self._consumer = unhurried(AIOKafkaConsumer(**options))
         await self._consumer.start()
         unpack_at_once(self._consumer)
+        fetch_quickly(self._consumer)
         self.add_future(self._guarded(self._take_in()))
         self.add_future(self._guarded(self._commit_forever()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,3 +92,18 @@ def test_sums_outgrow_64_bits_without_harm() -> None:
     for number in range(20):
         log.insert(number, 10**18, transaction_hash(str(number)), ())
     assert log.sums[-1] - log.sums[0] == 20 * 10**18
+
+
+@pytest.mark.parametrize("max_rows", [200, 4_096])
+def test_a_long_log_knows_the_transactions_of_its_rows_and_no_others(max_rows: int) -> None:
+    rng, kept, other = random.Random(7), KeptLog(), KeptLog()
+    for number in range(1_500):
+        enter(kept, number, START_MS + number * 1_000 + rng.randrange(-5_000, 5_000), 5, max_rows)
+        if number % 50 == 49:
+            kept.expire(START_MS + (number - 600) * 1_000)
+        if number % 40 == 39:
+            kept.move(transaction_hash(f"t-{number - rng.randrange(100)}"), other, max_rows, 0)
+        if number % 10 == 0:
+            rows = {row.transaction for row in kept.rows()}
+            asked = [transaction_hash(f"t-{each}") for each in range(max(number - 800, 0), number + 20, 7)]
+            assert [kept.has(each) for each in asked] == [each in rows for each in asked]
