@@ -15,8 +15,8 @@ Rows = bytes | bytearray
 
 # In this form times are in order as bytes.
 TIME: Final = struct.Struct(">q")
-_SIZE: Final = ROW.size
-_FEW_BYTES: Final = TIME.size + 8 * _SIZE
+ROW_BYTES: Final = ROW.size
+FEW_BYTES: Final = TIME.size + 8 * ROW_BYTES
 
 
 def looked_at_ms(rows: Rows) -> int:
@@ -29,20 +29,15 @@ def looked_at(rows: Rows, at_ms: int) -> Rows:
     return TIME.pack(at_ms) + rows[TIME.size :]
 
 
-def count(rows: Rows) -> int:
-    """How many rows there are."""
-    return len(rows) // _SIZE
-
-
 def offsets(rows: Rows) -> range:
     """Where the rows begin."""
-    return range(TIME.size, len(rows), _SIZE)
+    return range(TIME.size, len(rows), ROW_BYTES)
 
 
 def offset_of(rows: Rows, transaction: bytes) -> int:
     """Where the row of a transaction begins; -1 where there is none."""
     offset = rows.find(transaction, TIME.size)
-    while offset >= 0 and (offset - TIME.size) % _SIZE:
+    while offset >= 0 and (offset - TIME.size) % ROW_BYTES:
         offset = rows.find(transaction, offset + 1)
     return offset
 
@@ -54,7 +49,7 @@ def transaction_at(rows: Rows, offset: int) -> bytes:
 
 def row_at(rows: Rows, offset: int) -> bytes:
     """A row by itself."""
-    return bytes(rows[offset : offset + _SIZE])
+    return bytes(rows[offset : offset + ROW_BYTES])
 
 
 def due_at(rows: Rows, offset: int) -> tuple[int, bytes]:
@@ -67,10 +62,8 @@ def first_due(rows: Rows) -> int:
     return min(offsets(rows), key=lambda offset: due_at(rows, offset))
 
 
-def with_row(rows: Rows, row: bytes) -> Rows:
-    """The rows, of which there are some, with one more; a byte array is changed."""
-    if len(rows) < _FEW_BYTES:
-        return rows + row
+def with_row(rows: Rows, row: bytes) -> bytearray:
+    """The rows, of which there are many, with one more; a byte array is changed."""
     if isinstance(rows, bytes):
         rows = bytearray(rows)
     rows += row
@@ -79,9 +72,9 @@ def with_row(rows: Rows, row: bytes) -> Rows:
 
 def with_row_at(rows: Rows, offset: int, row: bytes) -> Rows:
     """The rows with another in the place of one."""
-    return rows[:offset] + row + rows[offset + _SIZE :]
+    return rows[:offset] + row + rows[offset + ROW_BYTES :]
 
 
 def without_row(rows: Rows, offset: int) -> Rows:
     """The rows without one; nothing where it was the last."""
-    return rows[:offset] + rows[offset + _SIZE :] if len(rows) > TIME.size + _SIZE else b""
+    return rows[:offset] + rows[offset + ROW_BYTES :] if len(rows) > TIME.size + ROW_BYTES else b""

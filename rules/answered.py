@@ -11,7 +11,7 @@ import orjson
 
 from models.decision import Action, Decision, decode_decision
 from models.reconciliation import Reconciliation
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
 from rules.entity import transaction_hash

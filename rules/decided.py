@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from models.decision import Action, Decision, encode_decision
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.block_log import BlockLog, account_of, content_at, time_of
 from rules.body import BODY_BYTES
 

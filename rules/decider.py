@@ -9,7 +9,8 @@ from models.account import CreditLimit, Repayment
 from models.decision import Action, Decision
 from models.money import MoneyError, convert_minor
 from models.purchase_fields import PurchaseFields
-from rules.account import Account, Accounts
+from rules.account import Account
+from rules.accounts import Accounts
 from rules.anomaly import Observation, Population, Score, learn, score
 from rules.calendar import period_clock
 from rules.credit import Available
@@ -111,7 +112,7 @@ class Decider:
         """Give an account its credit limit."""
         account = self.accounts.get(limit.account_id)
         account.set_limit(limit.credit_limit, limit.currency, limit.event_time)
-        self.accounts.touch(account)
+        self.accounts.agreed(account)
 
     def repay(self, plan: RulesetPlan, repayment: Repayment) -> None:
         """Free an account's credit, once for each repayment. Raises MoneyError where a rate is missing."""
@@ -119,6 +120,7 @@ class Decider:
         account = self.accounts.get(repayment.account_id)
         if account.repay(repayment.repayment_id, amount_minor, plan.currency, plan.rates):
             self.accounts.touch(account)
+            self.accounts.agreed(account)
 
     def follow(self, plan: RulesetPlan, account_id: str, before: Reservation, after: Reservation) -> None:
         """Let an account's credit, and the logs of its outcomes, follow what became of one of its purchases.

@@ -12,7 +12,7 @@ from models.money import MoneyError
 from models.purchase_fields import PurchaseFields
 from models.reconciliation import Reconciliation
 from models.settlement import InvalidSettlement, SettlementResult, decode_settlement
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle

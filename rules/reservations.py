@@ -7,10 +7,11 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 from models.fields import MAX_EVENT_TIME_MS
-from rules.account import Account, Accounts
+from rules.account import Account
 from rules.account_rows import (
+    FEW_BYTES,
+    ROW_BYTES,
     TIME,
-    count,
     due_at,
     first_due,
     looked_at,
@@ -23,6 +24,7 @@ from rules.account_rows import (
     with_row_at,
     without_row,
 )
+from rules.accounts import Accounts
 from rules.plan import RulesetPlan
 from rules.reservation import Reservation, State
 from rules.reservation_records import ReservationRecords, block_of
@@ -63,6 +65,7 @@ _DECLINED: Final = State.DECLINED | WAS_DECLINED
 _BEGUN: Final = int(State.RESERVED)
 _NEVER_MS: Final = 2**63 - 1
 _pack_time = TIME.pack
+_unpack_time = TIME.unpack_from
 _pack_begun = BEGUN.pack
 
 
@@ -116,10 +119,10 @@ class Reservations:
             account.rows = _pack_time(due_ms) + row
             self._enter(account, due_ms)
             return True
-        account.rows = rows = with_row(rows, row)
-        if due_ms < looked_at_ms(rows):
+        account.rows = rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
+        if due_ms < _unpack_time(rows)[0]:
             self._look_at(account, due_ms)
-        if count(rows) > KEEP_PER_ACCOUNT:
+        if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
             self._shorten(account)
         return True
 

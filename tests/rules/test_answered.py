@@ -11,7 +11,7 @@ import pytest
 from models.decision import Action, Decision, encode_decision
 from models.reconciliation import Reconciliation, decode_reconciliation
 from rules import answered, block_log
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.answered import KEEP_PER_ACCOUNT, Answers
 from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.decision import Action, Decision, encode_decision
 from rules import block_log, decided
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.block_log import KEEP_MS
 from rules.body import BODY_BYTES
 from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rules import reservations
-from rules.account import Accounts
+from rules.accounts import Accounts
 from rules.entity import transaction_hash
 from rules.language.compile import compile_ruleset
 from rules.plan import RulesetPlan

@@ -11,7 +11,7 @@ from typing import cast
 import orjson
 import pytest
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules import intake
 from rules.dead_letter import SOURCE_HEADER
 from rules.desk import RECEIVED_HEADER
@@ -105,14 +105,14 @@ def test_ctrl_c_within_the_validation_of_a_record_ends_it(
     stopbank: InProcess, equal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pydantic takes an interrupt for a fault of the record, which would be decided otherwise then."""
-    read = intake.decode_purchase
+    read = intake.read_purchase_fields
 
-    def interrupted(raw: bytes) -> Purchase:
+    def interrupted(raw: bytes) -> PurchaseFields:
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         return read(raw)
 
-    monkeypatch.setattr(intake, "decode_purchase", interrupted)
+    monkeypatch.setattr(intake, "read_purchase_fields", interrupted)
     ended = stopbank("replay", equal)
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
