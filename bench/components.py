@@ -22,7 +22,7 @@ class Component(NamedTuple):
 # The first whose mark is in any frame of the stack has the sample, so that what is called for a part counts as its own.
 COMPONENTS: Final = (
     Component("state: what changed, encoded", (".changes (rules/", "encode_changes (")),
-    Component("decode purchases", ("decode_purchase (",)),
+    Component("decode purchases", ("(models/purchase.py", "(models/plain_purchase.py")),
     Component("encode decisions", ("encode_decision (", "decision_of (")),
     Component("anomaly score", ("(rules/anomaly/",)),
     Component("rules", ("(rules/language/", "_judge (rules/decider.py", "(<ruleset>")),
