@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench import least
 from models.decision import Action, Decision, encode_decision
-from models.purchase import decode_purchase
+from models.purchase import read_purchase_fields
 from rules.calendar import period_clock
 from rules.decider import decision_of
 from rules.entity import entity_key, transaction_hash, value_hash
@@ -45,7 +45,7 @@ def same_step(rule_file: str) -> Decide:
     entities = [(entity, values_of(entity), _asks_outcome(entity)) for entity in (*plan.desk, *plan.stations)]
 
     def decide(raw: bytes) -> bytes:
-        purchase = decode_purchase(raw)
+        purchase = read_purchase_fields(raw)
         subject = Subject(purchase, amount_in(plan, purchase), transaction_hash(purchase.transaction_id))
         values: list[int | None] = []
         visited: list[tuple[EntityLogs, bool]] = []
