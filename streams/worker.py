@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 _STUCK_S: Final = 300.0
 # Under load batches leave this far apart; state always and further, because nobody waits for it.
 _OUTPUT_GAP_MS: Final = 2.0
-_STATE_GAP_MS: Final = 20.0
+_STATE_GAP_MS: Final = 5.0
 # A pause between attempts to reach a broker that is away.
 _RETRY_S: Final = 1.0
 

@@ -59,7 +59,7 @@ class EngineConfig:
     hole_patience_s: float = 0.0
     # How far apart batches leave, outputs under load and state always: see BatchWriter.
     output_gap_ms: float = 2.0
-    state_gap_ms: float = 20.0
+    state_gap_ms: float = 5.0
     stall_s: float = 30.0
     drain_s: float = 8.0
 
