@@ -246,6 +246,9 @@ class Reservations:
             if not rows:
                 holding.append(account)
                 rows = _pack_time(0)
+            elif offset_of(rows, row[:TRANSACTION_BYTES]) >= 0:
+                # A worker that had lost the partition may have written it in another block.
+                continue
             account.rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
             if tail:
                 self._tails.setdefault(account.account_id, {})[row[:TRANSACTION_BYTES]] = tail
