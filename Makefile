@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --generate-hashes --universal --python-version 3.1
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-gateway bench-detection bench-backtest bench-profile chaos clean
+.PHONY: help demo test check lint format-check types format lock bench bench-pipeline bench-gateway bench-detection bench-backtest bench-profile bench-scale bench-hot-key bench-two-workers chaos clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -62,6 +62,15 @@ bench-backtest: $(DEV) ## Backtests by rows and by columns, sweeps, detection by
 
 bench-profile: $(DEV) ## Where a worker's processor time goes, by part (ARGS="--quick --json")
 	$(BIN)/python -m bench.profile_worker $(ARGS)
+
+bench-scale: $(DEV) ## Cost, memory and recovery by the number of accounts (ARGS="--quick --json")
+	$(BIN)/python -m bench.scale $(ARGS)
+
+bench-hot-key: $(DEV) ## A merchant with 30 % of all purchases, beside none (ARGS="--quick --json")
+	$(BIN)/python -m bench.hot_key $(ARGS)
+
+bench-two-workers: $(DEV) ## Two workers beside one (ARGS="--quick --json")
+	$(BIN)/python -m bench.two_workers $(ARGS)
 
 chaos: $(DEV) ## Kill and join workers (SEEDS=20 runs)
 	$(BIN)/pytest -m chaos --chaos-seeds $(SEEDS) $(ARGS)

@@ -20,7 +20,6 @@ from bench.machine import Cores
 from bench.paced import Load, Times
 from bench.process import Process
 from bench.stage import Bench, Record, purchases_ending_now
-from streams.settings import Settings
 from streams.topics import DECISIONS, PURCHASES
 
 FLOOR: Final = "broker alone"
@@ -125,27 +124,25 @@ async def measure_latency(bench: Bench, load_cores: Cores, rounds: int, seconds:
 
 async def _measure(bench: Bench, offered: Offered, purchases: Sequence[Record], load_cores: Cores) -> Run:
     settings = await bench.prepare(offered.rules or "account_only")
+    load = Load(bench.servers, settings.topic_prefix + PURCHASES, settings.topic_prefix + PURCHASES, offered.rate)
     if offered.rules is None:
-        times = await _send(bench, settings, PURCHASES, offered.rate, purchases, load_cores, None)
-        return Run(times, 0.0)
+        return Run(_warm(await times_at(load, purchases, load_cores, None)), 0.0)
     worker = bench.worker(settings)
     try:
-        times = await _send(bench, settings, DECISIONS, offered.rate, purchases, load_cores, worker)
+        load = load._replace(answers=settings.topic_prefix + DECISIONS)
+        times = await times_at(load, purchases, load_cores, worker)
     finally:
         worker.end()
-    return Run(times, await bench.state_bytes(settings) / len(purchases))
+    return Run(_warm(times), await bench.state_bytes(settings) / len(purchases))
 
 
-async def _send(
-    bench: Bench,
-    settings: Settings,
-    answers: str,
-    rate: int,
-    purchases: Sequence[Record],
-    cores: Cores,
-    worker: Process | None,
-) -> Times:
-    load = Load(bench.servers, settings.topic_prefix + PURCHASES, settings.topic_prefix + answers, rate)
+def _warm(times: Times) -> Times:
+    skip = int(len(times.latency_ms) * WARM_UP)
+    return Times(times.latency_ms[skip:], times.late_ms[skip:])
+
+
+async def times_at(load: Load, purchases: Sequence[Record], cores: Cores, worker: Process | None) -> Times:
+    """Send purchases by a process of its own, on these cores. Raises SystemExit where it, or the worker, fails."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = [folder / file for file in ("load.json", "purchases.jsonl", "result.json")]
@@ -159,6 +156,4 @@ async def _send(
                     worker.verify()
         finally:
             generator.end()
-        times = Times(**orjson.loads(files[2].read_bytes()))
-    skip = int(len(purchases) * WARM_UP)
-    return Times(times.latency_ms[skip:], times.late_ms[skip:])
+        return Times(**orjson.loads(files[2].read_bytes()))

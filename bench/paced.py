@@ -75,7 +75,7 @@ class Paced:
         # acks=all: what a sender of purchases asks for. It waits for nothing to be sent with.
         self._producer = AIOKafkaProducer(bootstrap_servers=load.servers, acks="all", linger_ms=0)
         self._consumer = AIOKafkaConsumer(
-            load.answers, bootstrap_servers=load.servers, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            load.answers, bootstrap_servers=load.servers, auto_offset_reset="latest", fetch_max_wait_ms=50
         )
         self._arrivals: list[Arrival] = []
 
@@ -85,6 +85,9 @@ class Paced:
         keys = [document["account_id"].encode() for document in documents]
         await self._consumer.start()
         await self._producer.start()
+        # What was answered before does not count: it is read from here on.
+        for tp in self._consumer.assignment():
+            await self._consumer.position(tp)
         try:
             first = orjson.dumps({**documents[0], "transaction_id": "first"})
             await self._producer.send_and_wait(self._load.purchases, first, key=keys[0])

@@ -89,9 +89,10 @@ def purchases_ending_now(count: int, per_account: int = USUAL_PER_ACCOUNT, seed:
 class Bench:
     """The runs on one broker; every run has topics of its own. `cores`: those that what is measured may use."""
 
-    def __init__(self, bootstrap_servers: str, cores: Cores = frozenset()) -> None:
+    def __init__(self, bootstrap_servers: str, cores: Cores = frozenset(), partitions: int = PARTITIONS) -> None:
         self.servers = bootstrap_servers
         self.cores = cores
+        self.partitions = partitions
         self._runs = 0
 
     async def prepare(self, rules: str, others: Sequence[str] = ()) -> Settings:
@@ -101,8 +102,8 @@ class Bench:
         settings = Settings(kafka=KafkaSettings(bootstrap_servers=self.servers), topic_prefix=prefix)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
         await admin.start()
-        await create_topics(admin, prefix, PARTITIONS)
-        await admin.create_topics([NewTopic(prefix + name, PARTITIONS, 1) for name in others])
+        await create_topics(admin, prefix, self.partitions)
+        await admin.create_topics([NewTopic(prefix + name, self.partitions, 1) for name in others])
         await admin.close()
         await publish(settings, RULES[rules].read_text(), RULES[rules].name, "bench")
         return settings
@@ -137,7 +138,7 @@ class Bench:
         """Watch a topic fill up to `expected` records; the cost is taken from the first that is seen."""
         reader = AIOKafkaConsumer(topic, bootstrap_servers=self.servers)
         await reader.start()
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
         first: tuple[int, float, float] | None = None
         deadline_s = time.monotonic() + _DRAIN_TIMEOUT_S
         try:

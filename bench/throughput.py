@@ -37,7 +37,7 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Throughput:
-    """The turns of one ruleset: what each contender measured, and bytes of state a purchase in the last of them."""
+    """The turns of one ruleset: what each contender measured, by its name; bytes of state a purchase in the last."""
 
     turns: list[dict[str, Drain]]
     state_bytes: float

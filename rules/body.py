@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Final
 
 from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 
 # Two bodies are found by their account and transaction: these never differ.
 FIELDS: Final = tuple(name for name in Purchase.model_fields if name not in ("transaction_id", "account_id"))
@@ -23,7 +24,7 @@ _BLAKE2B: Final = blake2b(digest_size=_DIGEST_BYTES)
 _ZEROS: Final = repeat(0)
 
 
-def body_of(purchase: Purchase) -> bytes:
+def body_of(purchase: PurchaseFields) -> bytes:
     """A digest of all fields however their JSON was written (BLAKE2b, RFC 7693), and a mark of each field (CRC-16)."""
     # One field a line: no text in them has a line end.
     text = (
@@ -42,7 +43,7 @@ def body_of(purchase: Purchase) -> bytes:
     return form.pack(digest.digest(), *map(crc_hqx, lines.split(b"\n"), _ZEROS))
 
 
-def _attributes_text(purchase: Purchase) -> str:
+def _attributes_text(purchase: PurchaseFields) -> str:
     """The same for attributes in any order, and another one for 1, 1.0, true and "1"."""
     # In ASCII: which characters `repr` escapes changes with the release of Unicode, thus of Python.
     return ascii(sorted(purchase.attributes.items())) if purchase.attributes else ""

@@ -8,7 +8,7 @@ from typing import Final
 from models.account import CreditLimit, Repayment
 from models.decision import Action, Decision
 from models.money import MoneyError, convert_minor
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules.account import Account
 from rules.accounts import Accounts
 from rules.anomaly import Observation, Population, Score, learn, score
@@ -41,7 +41,7 @@ Visit = tuple[EntityPlan, str, EntityLogs]
 
 def decision_of(
     ruleset: CompiledRuleset,
-    purchase: Purchase,
+    purchase: PurchaseFields,
     values: Sequence[int | None],
     verdict: Verdict,
     unusual: Score | None = None,
@@ -143,7 +143,7 @@ class Decider:
     def decide(
         self,
         ruleset: CompiledRuleset,
-        purchase: Purchase,
+        purchase: PurchaseFields,
         amount_minor: int,
         transaction: bytes,
         stamps: Sequence[Stamp],
@@ -181,7 +181,7 @@ class Decider:
                 self._learn_habits(plan, account, subject, unusual)
         return decision_of(ruleset, purchase, values, verdict, unusual, degraded, late=late)
 
-    def learn_fraud(self, plan: RulesetPlan, purchase: Purchase, amount_minor: int, transaction: bytes) -> None:
+    def learn_fraud(self, plan: RulesetPlan, purchase: PurchaseFields, amount_minor: int, transaction: bytes) -> None:
         """Enter a purchase that a label says to be fraud, whether it was decided on or not."""
         subject = Subject(purchase, amount_minor, transaction)
         for entity in plan.fraud_desk:
@@ -189,7 +189,9 @@ class Decider:
             if key is not None:
                 self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
-    def _visit(self, plan: RulesetPlan, purchase: Purchase, transaction: bytes) -> tuple[list[Visit | None], bool]:
+    def _visit(
+        self, plan: RulesetPlan, purchase: PurchaseFields, transaction: bytes
+    ) -> tuple[list[Visit | None], bool]:
         """The entities that a purchase finds, and whether its transaction was learned before."""
         logbook, now_ms, event_time_ms, known = self._logbook, self._watermark.latest_ms, purchase.event_time, False
         visits: list[Visit | None] = []

@@ -9,7 +9,7 @@ from models.account import InvalidAccountRecord, decode_credit_limit, decode_rep
 from models.decision import Action, Decision, InvalidDecision, encode_decision
 from models.inquiry import InvalidInquiry, decode_inquiry
 from models.money import MoneyError
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from models.reconciliation import Reconciliation
 from models.settlement import InvalidSettlement, SettlementResult, decode_settlement
 from rules.accounts import Accounts
@@ -225,7 +225,7 @@ class Desk:
         case = Case(ruleset, key, record.value, headers, route.origin, route.stamps, route.late)
         return self._answer(case, *read)
 
-    def _answer(self, case: Case, purchase: Purchase, amount_minor: int) -> Sequence[Output]:
+    def _answer(self, case: Case, purchase: PurchaseFields, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
         body = body_of(purchase)
@@ -265,7 +265,7 @@ def _forwarded(case: Case, account_id: str) -> Output:
     return onward(account_id, case.value, case.headers, route)
 
 
-def _conflict(case: Case, purchase: Purchase, fields: Sequence[str]) -> Sequence[Output]:
+def _conflict(case: Case, purchase: PurchaseFields, fields: Sequence[str]) -> Sequence[Output]:
     """A purchase whose transaction was decided with another body."""
     detail = (
         f"transaction {purchase.transaction_id} was decided with another body, {', '.join(fields)} "

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Final
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 
 # A copy of a digest costs half of a new one.
 _BLAKE2B: Final = blake2b(digest_size=8)
@@ -17,7 +17,7 @@ def _escaped(part: str) -> str:
     return part.replace("%", "%25").replace(",", "%2C")
 
 
-def entity_key(entity: tuple[str, ...], purchase: Purchase) -> str | None:
+def entity_key(entity: tuple[str, ...], purchase: PurchaseFields) -> str | None:
     """The text that names this purchase's entity; None where a field of it is missing.
 
     `device_id:d-17` for one field, `device_id,ip:d-17,10.0.0.1` for a tuple, whose values have `%` and `,`
@@ -62,7 +62,7 @@ def transaction_hash(transaction_id: str) -> bytes:
     return digest.digest()
 
 
-def value_hash(purchase: Purchase, field: str) -> int:
+def value_hash(purchase: PurchaseFields, field: str) -> int:
     """The hash of a purchase's value of a field; 0 where it has none."""
     value = getattr(purchase, field)
     return 0 if value is None else hash64(str(value))

@@ -10,7 +10,8 @@ from models.decision import Decision, InvalidDecision
 from models.inquiry import Inquiry, InvalidInquiry, decode_inquiry
 from models.label import InvalidLabel, Label, decode_label
 from models.money import MoneyError, convert_minor
-from models.purchase import InvalidPurchase, Purchase, decode_purchase
+from models.purchase import InvalidPurchase, read_purchase_fields
+from models.purchase_fields import PurchaseFields
 from models.settlement import InvalidSettlement, Settlement, decode_settlement
 from rules.dead_letter import FUTURE, MALFORMED, NO_RATE, OVERSIZED, RefusedError
 from rules.degraded_text import read_answer
@@ -36,10 +37,10 @@ class Intake:
         if value is not None and len(value) > MAX_RECORD_BYTES:
             raise RefusedError(OVERSIZED, f"{len(value)} bytes, at most {MAX_RECORD_BYTES} are read: send less")
 
-    def purchase(self, value: bytes | None, timestamp_ms: int, plan: RulesetPlan) -> tuple[Purchase, int]:
+    def purchase(self, value: bytes | None, timestamp_ms: int, plan: RulesetPlan) -> tuple[PurchaseFields, int]:
         """A purchase, and its amount in minor units of the ruleset's currency."""
         try:
-            purchase = decode_purchase(value or b"")
+            purchase = read_purchase_fields(value or b"")
             amount_minor = amount_in(plan, purchase)
         except InvalidPurchase as error:
             raise RefusedError(MALFORMED, str(error)) from None

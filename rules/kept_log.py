@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rules.chunk import encode_chunk, fill, head_of
-from rules.entity import value_hash
+from rules.entity import hash64
 from rules.velocity import Subject
 from rules.windows import WindowLog, is_at_front
 
@@ -45,7 +45,9 @@ class KeptLog(WindowLog):
     def has(self, transaction: bytes) -> bool:
         """Whether a row, not merged yet, is this transaction's."""
         if len(self.times) <= _LISTED_ROWS:
-            return self.index_of(transaction) >= 0
+            position = self.transactions.find(transaction)
+            # Found across two rows, it may still lie in one behind them.
+            return position >= 0 and (not position % 8 or self.index_of(transaction) >= 0)
         known = self._transactions
         if known is None:
             known = self._transactions = {self.transaction(index) for index in range(len(self.times))}
@@ -58,10 +60,17 @@ class KeptLog(WindowLog):
         a log merges to depends on the rows in reach alone, and not on how older ones lie in chunks.
         """
         purchase, amount_minor, transaction, _ = subject
-        values: Sequence[int] = ()
-        if fields or self.columns:
-            self._keep_fields(fields)
-            values = [value_hash(purchase, field) for field in self.columns]
+        columns = self.columns
+        if not fields and not columns:
+            return self._enter(purchase.event_time, amount_minor, transaction, (), max_rows, until_ms)
+        for field in fields:
+            if field not in columns:
+                self._keep_fields(fields)
+                columns = self.columns
+        values: list[int] = []
+        for field in columns:
+            value = getattr(purchase, field)
+            values.append(0 if value is None else hash64(value))
         return self._enter(purchase.event_time, amount_minor, transaction, values, max_rows, until_ms)
 
     def _enter(
@@ -203,9 +212,9 @@ class KeptLog(WindowLog):
         return self._merge(max_rows) if len(self.times) > max_rows else ()
 
     def _merge(self, max_rows: int) -> Sequence[bytes]:
-        before, begin = self.transactions, self._begin
+        before, begin = bytes(self.transactions), self._begin
         gone = self.merge(max_rows)
-        away = [bytes(before[index * 8 : index * 8 + 8]) for index in gone]
+        away = [before[index * 8 : index * 8 + 8] for index in gone]
         # The newest rows keep their numbers, and lie in the same chunks.
         self._begin = begin + len(gone)
         self._touch().update(range(begin // CHUNK_ROWS, (begin + gone[-1] + 1) // CHUNK_ROWS + 1))
@@ -215,11 +224,17 @@ class KeptLog(WindowLog):
 
     def changes(self) -> list[tuple[int, bytes | None]]:
         """Chunks changed since the last call, by id; None for those that are gone."""
-        begin, changed = self._begin, self._changed
-        end = begin + len(self.times)
+        begin, changed, rows = self._begin, self._changed, len(self.times)
+        end = begin + rows
         last = (end - 1) // CHUNK_ROWS
         if changed is None:
-            ids = range(self._written // CHUNK_ROWS, last + 1) if end > self._written else ()
+            written, self._written = self._written, end
+            if written // CHUNK_ROWS == last and written < end:
+                # What one purchase more comes to.
+                first = last * CHUNK_ROWS - begin
+                skip, first = (-first, 0) if first < 0 else (0, first)
+                return [(last, encode_chunk(self, first, rows, skip, self.keep_ms))]
+            ids = range(written // CHUNK_ROWS, last + 1) if end > written else ()
         else:
             # What holds for the whole log is in the last chunk.
             ids = sorted(changed.union(range(self._written // CHUNK_ROWS, last + 1), (last,) if end > begin else ()))

@@ -58,7 +58,11 @@ class Logbook:
 
     def knows(self, entity_key: str, books: EntityBooks | None, transaction: bytes) -> bool:
         """Whether this transaction was entered into a log of this entity before."""
-        return books is not None and (books.has(transaction) or self._merged_away.has(entity_key, transaction))
+        if books is None:
+            return False
+        if books.approved.has(transaction) or (books.has_others and books.has(transaction)):
+            return True
+        return self._merged_away.has(entity_key, transaction)
 
     def logs(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, books: EntityBooks | None, event_time_ms: int

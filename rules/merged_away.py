@@ -30,8 +30,7 @@ class MergedAway:
 
     def has(self, name: str, transaction: bytes) -> bool:
         """Whether a transaction's row in this log was merged away, as far as that is remembered."""
-        transactions = self._names.get(name)
-        return transactions is not None and transaction in transactions
+        return name in self._names and transaction in self._names[name]
 
     def remember(self, name: str, transactions: Sequence[bytes]) -> None:
         """Remember what was merged away at once."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 # The share of everything newer that a merged row may stand for, at first; doubled while that frees too little.
 _FIRST_SHARE = 1 / 512
@@ -31,34 +29,38 @@ class MergedRows:
         self.highs.append(high_minor)
 
 
-def staying(counts: Sequence[int], target: int) -> bytearray:
-    """Which rows stay when a log is merged down to `target` rows, of running totals `counts`: 1, and else 0."""
-    total, before = counts[-1], counts[0]
-    # Totals behind each row that is left, without the oldest of all.
-    ends = list(counts[1:])
-    ratios = [(end - begin) / (total - end) for begin, end in zip(counts, ends[1:-1], strict=False)]
-    least, share = min(ratios, default=math.inf), _FIRST_SHARE
-    while len(ends) > target:
-        # Before that no pair is small enough.
-        if share >= least:
-            ends = _merged(ends, before, share, len(ends) - target)
+def merging(counts: Sequence[int], target: int) -> list[int]:
+    """Which rows go into the next one when a log of running totals `counts` is brought down to `target` rows."""
+    total, ends, share = counts[-1], list(counts), _FIRST_SHARE
+    # By their places in `ends` the rows that are left.
+    rows, gone = list(range(-1, len(ends) - 1)), list[int]()
+    while len(ends) - 1 > target:
+        # What each pair of neighbours stands for, beside what is newer; nothing is newer than the last.
+        ratios = [(after - before) / (total - after) for before, after in zip(ends, ends[2:-1], strict=False)]
+        least = min(ratios)
+        while share < least:
+            share *= 2
+        for place in reversed(_small(ends, ratios, share, len(ends) - 1 - target)):
+            gone.append(rows.pop(place))
+            del ends[place]
         share *= 2
-    left = set(ends)
-    return bytearray([end in left for end in counts[1:]])
+    return sorted(gone)
 
 
-def _merged(ends: list[int], before: int, share: float, spare: int) -> list[int]:
-    """One pass from the oldest: the totals behind the rows that stay, each taking in those before it."""
-    total = ends[-1]
-    # Two purchases are the least that a pair stands for.
-    last = total - 2 / share
-    merged: list[int] = []
-    for position, (end, after) in enumerate(pairwise(ends)):
-        if not spare or after > last:
-            return [*merged, *ends[position:]]
-        if after - before <= share * (total - after):
+def _small(ends: list[int], ratios: list[float], share: float, spare: int) -> list[int]:
+    """One pass from the oldest row: the places in `ends`, `spare` at most, of rows that go into the next one.
+
+    `ends` are totals before the first row and behind each. Each row that stays takes in those before it.
+    """
+    total, begin, places = ends[-1], 0, list[int]()
+    # Only where a pair is small enough there is something to look at.
+    for place in [place for place, ratio in enumerate(ratios) if ratio <= share]:
+        if place < begin:
+            continue
+        before, row = ends[place], place
+        while spare and ends[row + 2] - before <= share * (total - ends[row + 2]):
+            row += 1
+            places.append(row)
             spare -= 1
-        else:
-            merged.append(end)
-            before = end
-    return [*merged, total]
+        begin = row + 1
+    return places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules.calendar import period_clock
 from rules.entity import transaction_hash
 from rules.logbook import Logbook
@@ -27,7 +27,7 @@ def sight(
     ruleset: RulesetPlan,
     plan: EntityPlan,
     stop: str,
-    purchase: Purchase,
+    purchase: PurchaseFields,
     amount_minor: int,
 ) -> Sighted:
     """Measure the entity `stop` for a purchase, and enter the purchase unless it is there already."""

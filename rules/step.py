@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from models.label import InvalidLabel, decode_label
 from models.money import MoneyError, convert_minor
-from models.purchase import InvalidPurchase, Purchase, decode_purchase
+from models.purchase import InvalidPurchase, read_purchase_fields
+from models.purchase_fields import PurchaseFields
 from rules.dead_letter import FOREIGN, dead_letter
 from rules.entity import entity_key
 from rules.fold import Headers, Output, SourceRecord
@@ -47,17 +48,17 @@ def read_arrival(record: SourceRecord, topic: str, rulesets: Rulesets) -> Arriva
     return Arrival(record, route, sender_headers, ruleset)
 
 
-def read_purchase(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
+def read_purchase(arrival: Arrival, topic: str) -> tuple[PurchaseFields, int] | Output:
     """The purchase and its amount in the ruleset's currency, which the router has seen to be readable."""
     plan = arrival.ruleset.plan
     try:
-        purchase = decode_purchase(arrival.record.value or b"")
+        purchase = read_purchase_fields(arrival.record.value or b"")
         return purchase, amount_in(plan, purchase)
     except (InvalidPurchase, MoneyError) as error:
         return dead_letter(arrival.record, topic, FOREIGN, str(error))
 
 
-def read_label(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
+def read_label(arrival: Arrival, topic: str) -> tuple[PurchaseFields, int] | Output:
     """The purchase that a label says to be fraud, and its amount, which the router has seen to be readable."""
     plan = arrival.ruleset.plan
     try:
@@ -70,7 +71,7 @@ def read_label(arrival: Arrival, topic: str) -> tuple[Purchase, int] | Output:
     return dead_letter(arrival.record, topic, FOREIGN, detail)
 
 
-def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
+def amount_in(plan: RulesetPlan, purchase: PurchaseFields) -> int:
     """A purchase's amount in minor units of the ruleset's currency. Raises MoneyError without a rate."""
     amount_minor, currency = purchase.amount, purchase.currency
     if currency == plan.currency:
@@ -78,17 +79,17 @@ def amount_in(plan: RulesetPlan, purchase: Purchase) -> int:
     return convert_minor(amount_minor, currency, plan.currency, plan.rates)
 
 
-def itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
+def itinerary(plan: RulesetPlan, purchase: PurchaseFields) -> tuple[str, ...]:
     """The keys of the entities to visit: those that the ruleset counts by and this purchase has."""
     return _keys_of(plan.stations, purchase)
 
 
-def label_itinerary(plan: RulesetPlan, purchase: Purchase) -> tuple[str, ...]:
+def label_itinerary(plan: RulesetPlan, purchase: PurchaseFields) -> tuple[str, ...]:
     """The keys of the entities that a label of this purchase visits: those whose fraud the ruleset counts."""
     return _keys_of(plan.fraud_stations, purchase)
 
 
-def _keys_of(plans: Sequence[EntityPlan], purchase: Purchase) -> tuple[str, ...]:
+def _keys_of(plans: Sequence[EntityPlan], purchase: PurchaseFields) -> tuple[str, ...]:
     keys: list[str] = []
     for plan in plans:
         key = entity_key(plan.entity, purchase)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
 from rules.clearing import Retry, clears_at
 from rules.entity import value_hash
@@ -31,7 +31,7 @@ class EntityLogs(NamedTuple):
 class Subject(NamedTuple):
     """The purchase being decided; `known` if the logs hold it already, so that it is not counted again."""
 
-    purchase: Purchase
+    purchase: PurchaseFields
     amount_minor: int
     transaction: bytes
     known: bool = False

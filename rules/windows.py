@@ -11,10 +11,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import compress, pairwise
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from rules.merged_rows import MergedRows, staying
+from rules.merged_rows import MergedRows, merging
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
 _SLACK = 8
@@ -71,13 +71,17 @@ class WindowLog:
         index = len(times)
         if not index:
             self.first_seen_ms = time_ms
+            # No larger than one row: most entities have no more.
+            times = self.times = array("q", (time_ms,))
         elif times[-1] >= time_ms:
             index = self._index_for(time_ms, transaction)
             if index < len(times):
                 row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
                 self.insert_row(index, row, values)
                 return index
-        times.append(time_ms)
+            times.append(time_ms)
+        else:
+            times.append(time_ms)
         self.transactions += transaction
         sums = self.sums
         total = sums[-1] + amount_minor
@@ -86,8 +90,8 @@ class WindowLog:
         except OverflowError:
             self.sums = [*sums, total]
         if values:
-            for column, value in zip(self.columns.values(), values, strict=True):
-                column.append(value)
+            for place, column in enumerate(self.columns.values()):
+                column.append(values[place])
         if self.merged is not None:
             self.merged.append(1, amount_minor, amount_minor)
         return index
@@ -210,27 +214,22 @@ class WindowLog:
         starts small and doubles until enough rows are free, so old rows grow like those of an exponential
         histogram (Datar, Gionis, Indyk, Motwani 2002) and the newest stay single.
         """
-        rows = len(self.times)
-        if rows <= max_rows:
+        if len(self.times) <= max_rows:
             return ()
-        stays = staying(self.counts, max_rows - max_rows // _SLACK)
-        merged = self.begin_merging()
-        gone = [index for index in range(rows) if not stays[index]]
+        gone, merged = merging(self.counts, max_rows - max_rows // _SLACK), self.begin_merging()
+        lows, highs, columns = merged.lows, merged.highs, self.columns.values()
         # Each of them into the one behind it: oldest first, so that what that took in goes on with it.
         for index in gone:
-            for column in self.columns.values():
+            lows[index + 1] = min(lows[index], lows[index + 1])
+            highs[index + 1] = max(highs[index], highs[index + 1])
+            for column in columns:
                 column[index + 1] = column[index + 1] or column[index]
-            merged.lows[index + 1] = min(merged.lows[index : index + 2])
-            merged.highs[index + 1] = max(merged.highs[index : index + 2])
-        self.times = array("q", compress(self.times, stays))
-        self.transactions = bytearray().join(
-            [self.transactions[at * _HASH_BYTES : (at + 1) * _HASH_BYTES] for at in compress(range(rows), stays)]
-        )
-        self.columns = {field: array("q", compress(column, stays)) for field, column in self.columns.items()}
-        merged.lows, merged.highs = list(compress(merged.lows, stays)), list(compress(merged.highs, stays))
-        # What is behind a row that stays is behind it still.
-        merged.counts = [merged.counts[0], *compress(merged.counts[1:], stays)]
-        self._set_sums([self.sums[0], *compress(self.sums[1:], stays)])
+        for index in reversed(gone):
+            # What is behind a row that stays is behind it still.
+            del self.times[index], self.sums[index + 1], merged.counts[index + 1], lows[index], highs[index]
+            del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
+            for column in columns:
+                del column[index]
         return gone
 
     def transaction(self, index: int) -> bytes:

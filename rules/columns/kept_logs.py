@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
 from rules.columns.rows import Rows
 from rules.columns.table import Ints
@@ -68,7 +68,7 @@ class KeptLogs:
     def __len__(self) -> int:
         return len(self._books)
 
-    def key(self, purchase: Purchase) -> str | None:
+    def key(self, purchase: PurchaseFields) -> str | None:
         """The entity of a purchase, None where it has none."""
         return entity_key(self._plan.entity, purchase)
 

@@ -13,7 +13,7 @@ import orjson
 from models.decision import Action, Reason
 from models.money import CURRENCY_DECIMALS
 from models.parameter import ParamValue
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from models.ruleset import RulesetDocument
 from rules.calendar import PeriodClock, period_clock
 from rules.feature_code import Values
@@ -70,7 +70,7 @@ class CompiledRuleset:
 
     def evaluate(
         self,
-        purchase: Purchase,
+        purchase: PurchaseFields,
         amount_minor: int,
         values: Sequence[int | None],
         clears: Sequence[Sequence[int | None]],
@@ -87,7 +87,7 @@ class CompiledRuleset:
 
     def hits(
         self,
-        purchase: Purchase,
+        purchase: PurchaseFields,
         amount_minor: int,
         values: Sequence[int | None],
         anomaly: float | None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from models.purchase import Purchase
+from models.purchase_fields import PurchaseFields
 from rules.language.typed import AttributeValue, Computed, Const, Constant, FieldValue, Type, Value
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -29,7 +29,7 @@ class Facts(NamedTuple):
     `amount_minor` is in the ruleset's currency, like the credit; `local` is the event time in its time zone.
     """
 
-    purchase: Purchase
+    purchase: PurchaseFields
     amount_minor: int
     values: Sequence[int | None]
     clears: Sequence[Sequence[int | None]]

@@ -89,6 +89,9 @@ async def test_a_worker_that_was_paused_ends_before_it_writes(kafka: str, tmp_pa
         await skeleton.count(2_000, 1_000)
         assert await exit_code(workers, 0) == EXIT_FAULT, workers.log_text()
         assert "PausedError" in (tmp_path / "worker-1.log").read_text()
+        # In order: the state of the last results is on its way yet.
+        workers.reap()
+        workers.stop()
     await skeleton.verify(3_000)
 
 
@@ -108,4 +111,6 @@ async def test_state_that_another_worker_overwrote_is_found_and_put_right(kafka:
         assert "ForeignWriterError" in workers.log_text()
         workers.start(1)
         await skeleton.count(600, 100)
+        workers.reap()
+        workers.stop()
     await skeleton.verify(700)

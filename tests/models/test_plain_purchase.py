@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from models.plain_purchase import PlainPurchase, plain_purchase
-from models.purchase import InvalidPurchase, Location, Purchase, decode_purchase
+from models.plain_purchase import PlainInstalments, PlainLocation, PlainPurchase, plain_purchase
+from models.purchase import Instalments, InvalidPurchase, Location, Purchase, decode_purchase, read_purchase_fields
 from tests.models.records import PURCHASE, with_field
 from tests.models.test_purchase import BAD, GOOD, NOT_A_RECORD
 
@@ -94,6 +94,15 @@ def fields_of(purchase: Purchase) -> str:
     return repr(vars(purchase))
 
 
+def as_model(value: object) -> object:
+    """A place or instalments, as the model holds them."""
+    if isinstance(value, PlainLocation):
+        return Location(lat=value.lat, lon=value.lon)
+    if isinstance(value, PlainInstalments):
+        return Instalments(count=value.count, interval_days=value.interval_days)
+    return value
+
+
 def hold(raw: bytes) -> None:
     try:
         expected = model.validate_json(raw)
@@ -103,6 +112,8 @@ def hold(raw: bytes) -> None:
     read = decode_purchase(raw)
     assert read == expected
     assert fields_of(read) == fields_of(expected)
+    fields = read_purchase_fields(raw)
+    assert repr({name: as_model(getattr(fields, name)) for name in vars(expected)}) == fields_of(expected)
 
 
 @given(st.one_of(texts(), damaged()))

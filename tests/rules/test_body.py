@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import TypeAdapter
 
-from models.purchase import decode_purchase
+from models.plain_purchase import plain_purchase
+from models.purchase import Purchase, decode_purchase
 from rules.body import BODY_BYTES, FIELDS, body_of, differing_fields
 from tests.models.records import PURCHASE
 
@@ -47,6 +49,14 @@ def body(fields: dict[str, Any]) -> bytes:
 def test_every_field_but_those_that_a_body_is_found_by_is_in_it() -> None:
     assert {*FIELDS} == {*OTHER}
     assert len(body(FULL)) == len(body(dict(PURCHASE))) == BODY_BYTES
+
+
+@pytest.mark.parametrize("fields", [FULL, OTHER | PURCHASE, dict(PURCHASE)])
+def test_whoever_read_the_purchase_its_body_is_the_same(fields: dict[str, Any]) -> None:
+    raw = orjson.dumps(fields)
+    plain = plain_purchase(raw)
+    assert plain is not None
+    assert body_of(plain) == body_of(TypeAdapter(Purchase).validate_json(raw)) == body(fields)
 
 
 def test_the_order_of_fields_and_attributes_makes_no_difference() -> None:

@@ -15,7 +15,7 @@ from rules.calendar import period_clock
 from rules.entity import entity_key, transaction_hash
 from rules.logbook import Book, Logbook
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome, RulesetPlan, Trailing
-from rules.velocity import FeatureValue, Subject, measure
+from rules.velocity import Clears, Subject, clears_of_all, values_of
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -57,22 +57,25 @@ class Life:
     state: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     now_ms: int = 0
 
-    def buy(self, plans: RulesetPlan, purchase: Purchase, book: Book) -> list[FeatureValue]:
-        values: list[FeatureValue] = []
+    def buy(self, plans: RulesetPlan, purchase: Purchase, book: Book) -> list[tuple[int | None, Clears]]:
+        """What the purchase finds: whether it is known, and the features with what clears them."""
+        found: list[tuple[int | None, Clears]] = []
+        clock = period_clock("UTC")
         for plan in plans.desk:
             key = entity_key(plan.entity, purchase)
             assert key is not None
             books = self.logbook.find(key, self.now_ms)
             known = self.logbook.knows(key, books, transaction_hash(purchase.transaction_id))
-            values.append(FeatureValue(int(known)))
+            found.append((int(known), ()))
             subject = Subject(purchase, purchase.amount, transaction_hash(purchase.transaction_id), known)
             logs = self.logbook.logs(plans, plan, key, books, purchase.event_time)
-            values += measure(plan, logs, subject, period_clock("UTC"))
+            values = values_of(plan)(logs, subject, clock)
+            found += zip(values, clears_of_all(plan, values, logs, subject, clock), strict=True)
             if not known:
                 self.logbook.enter(plans, plan, key, subject, book)
         self.now_ms = max(self.now_ms, purchase.event_time)
         self.logbook.sweep(self.now_ms)
-        return values
+        return found
 
     def tell(self, plans: RulesetPlan, purchase: Purchase) -> None:
         subject = Subject(purchase, purchase.amount, transaction_hash(purchase.transaction_id))
