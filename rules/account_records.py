@@ -1,8 +1,10 @@
 """The state records of what purchases change in their accounts: blocks, one for each run, and records of single ones.
 
 A run writes one block for all accounts that it changed, and where these are few a record for each. Of what the state
-says of an account the newest counts, by the number of the run. A block goes when it counts for few of its accounts
-only; those get records of their own, which keep its number.
+says of an account the newest counts: each record has the number of changes that there had been when it was written. It
+depends on what was read alone, and not on how that was cut into runs, so that what a worker has written that had lost
+the partition is not taken for newer than it is. A block goes when it counts for few of its accounts only; those get
+records of their own, which keep its number.
 """
 
 from __future__ import annotations
@@ -35,17 +37,13 @@ class AccountRecords:
     """Which blocks are written, and for how many accounts each of them counts."""
 
     def __init__(self) -> None:
-        self._next = 0
         # Of each block, its accounts and for how many of them it counts.
         self._members: dict[int, Sequence[Account]] = {}
         self._left: dict[int, int] = {}
 
-    def changes(self, changed: Sequence[Account]) -> Iterator[tuple[bytes, bytes | None]]:
-        """State records of a run that changed these accounts, each once."""
-        if not changed:
-            return
-        number, left, sparser = self._next, self._left, dict[int, None]()
-        self._next = number + 1
+    def changes(self, changed: Sequence[Account], number: int) -> Iterator[tuple[bytes, bytes | None]]:
+        """State records of a run that changed these accounts, each once; `number` counts all changes until now."""
+        left, sparser = self._left, dict[int, None]()
         in_block = len(changed) >= _BLOCK_FROM
         for account in changed:
             if account.block >= 0:
@@ -71,8 +69,8 @@ class AccountRecords:
         del self._members[block], self._left[block]
         yield _BLOCK + _NUMBER.pack(block), None
 
-    def restore(self, records: Mapping[bytes, bytes], get: Callable[[str], Account]) -> None:
-        """Take back what purchases changed in accounts; `get` gives an account by its id."""
+    def restore(self, records: Mapping[bytes, bytes], get: Callable[[str], Account]) -> int:
+        """Take back what purchases changed in accounts, by their ids from `get`; returns how many changes it were."""
         own: dict[str, int] = {}
         blocks: dict[int, bytes] = {}
         for key, raw in records.items():
@@ -88,7 +86,7 @@ class AccountRecords:
             self._restore_block(number, blocks[number], own, get)
         for number, members in self._members.items():
             self._left[number] = sum(account.block == number for account in members)
-        self._next = max([*own.values(), *blocks], default=-1) + 1
+        return max([*own.values(), *blocks], default=0)
 
     def _restore_block(self, number: int, raw: bytes, own: Mapping[str, int], get: Callable[[str], Account]) -> None:
         (count,) = _COUNT.unpack_from(raw)

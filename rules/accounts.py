@@ -25,6 +25,8 @@ class Accounts:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._records = AccountRecords()
+        # How often an account was touched.
+        self._touches = 0
         self._dirty: dict[str, Account] = {}
         self._agreed: dict[str, Account] = {}
         self._learned: dict[str, Account] = {}
@@ -42,6 +44,7 @@ class Accounts:
 
     def touch(self, account: Account) -> None:
         """Note that an account's used credit or latest purchase changed."""
+        self._touches += 1
         self._dirty[account.account_id] = account
 
     def agreed(self, account: Account) -> None:
@@ -54,7 +57,8 @@ class Accounts:
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        yield from self._records.changes([*self._dirty.values()])
+        if self._dirty:
+            yield from self._records.changes([*self._dirty.values()], self._touches)
         for account_id, account in self._agreed.items():
             terms = (tuple(account.limit) if account.limit is not None else None, account.repayments)
             yield _TERMS + account_id.encode(), orjson.dumps(terms)
@@ -70,7 +74,7 @@ class Accounts:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the accounts back from their state records."""
-        self._records.restore(records, self.get)
+        self._touches = self._records.restore(records, self.get)
         for key, raw in records.items():
             kind = key[:1]
             if kind == _TERMS:

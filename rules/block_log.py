@@ -130,21 +130,22 @@ class BlockLog:
         oldest, _ = _BLOCK.unpack_from(blocks[max(blocks)])
         for begin in sorted(blocks):
             self._blocks.append(begin)
-            self._next = begin
-            self._restore_block(blocks[begin], oldest)
+            self._restore_block(begin, blocks[begin], oldest)
 
-    def _restore_block(self, raw: bytes, oldest: int) -> None:
+    def _restore_block(self, sequence: int, raw: bytes, oldest: int) -> None:
         _, common_length = _BLOCK.unpack_from(raw)
         position = _BLOCK.size + common_length
         self._take_in_common(raw[_BLOCK.size : position])
         while position < len(raw):
             content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
             entry = raw[position : position + _ENTRY.size + account_length + content_length]
-            if self._next >= oldest:
+            # A worker that had lost the partition may have written the same entries in other blocks.
+            if sequence >= oldest and sequence >= self._next:
+                self._next = sequence
                 self._restore_entry(account_of(entry), transaction, entry)
-            else:
-                self._next += 1
+            sequence += 1
             position += len(entry)
+        self._next = max(self._next, sequence)
 
     def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
         """Give the entry to `_add`, with its account's latest sequences."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
+from rules.account import Account
 from rules.reservation_rows import BEGUN, BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, REST, ROW, TRANSACTION_BYTES
 
 _BLOCK: Final = b"B"
@@ -26,12 +27,8 @@ _COUNT: Final = struct.Struct("<I")
 _BEHIND_TRANSACTION: Final = slice(TRANSACTION_BYTES, None)
 
 
-class Kept(NamedTuple):
-    """A reservation as its state has it."""
-
-    account_id: str
-    row: bytes
-    tail: bytes
+# A reservation as its state has it: whose it is, its row and its tail.
+Kept = tuple[Account, bytes, bytes]
 
 
 class ReservationRecords:
@@ -135,20 +132,20 @@ class ReservationRecords:
         written, self._written = self._written, {}
         yield from written.items()
 
-    def restore(self, records: Mapping[bytes, bytes], own: Callable[[str], str]) -> Iterator[Kept]:
+    def restore(self, records: Mapping[bytes, bytes], get: Callable[[str], Account]) -> Iterator[Kept]:
         """Take everything back from the state records; gives the reservations, not those of an account together.
 
-        `own` gives an account's id as it is kept elsewhere.
+        `get` gives an account by its id.
         """
         for key, raw in records.items():
             if key[:1] == _BLOCK:
                 (block,) = _NUMBER.unpack(key[1:])
                 self._number_from(max(self._next_block, block + 1))
-                begun = _unpacked(raw, REST.pack(0, 0, block))
+                begun = _unpacked(raw, REST.pack(0, 0, block), get)
                 # A record of its own, or a note that it is gone, counts before what the block says.
-                left = [kept for kept in begun if _key(kept.account_id, kept.row[:TRANSACTION_BYTES]) not in records]
+                left = [kept for kept in begun if _key(kept[0].account_id, kept[1][:TRANSACTION_BYTES]) not in records]
                 self._left[block] = len(left)
-                self._accounts[block] = [own(kept.account_id) for kept in begun]
+                self._accounts[block] = [account.account_id for account, _, _ in begun]
                 yield from left
             elif key[:1] == _RECORD:
                 if len(raw) == BLOCK.size:
@@ -157,7 +154,7 @@ class ReservationRecords:
                     self._dropped_from[key] = block
                     continue
                 row = key[1 : 1 + TRANSACTION_BYTES] + raw[: ROW.size - TRANSACTION_BYTES]
-                yield Kept(key[1 + TRANSACTION_BYTES :].decode(), row, raw[ROW.size - TRANSACTION_BYTES :])
+                yield get(key[1 + TRANSACTION_BYTES :].decode()), row, raw[ROW.size - TRANSACTION_BYTES :]
 
     def _number_from(self, block: int) -> None:
         self._next_block, self._rest = block, REST.pack(0, 0, block)
@@ -172,13 +169,13 @@ def _key(account_id: str, transaction: bytes) -> bytes:
     return _RECORD + transaction + account_id.encode()
 
 
-def _unpacked(raw: bytes, rest: bytes) -> list[Kept]:
+def _unpacked(raw: bytes, rest: bytes, get: Callable[[str], Account]) -> list[Kept]:
     (count,) = _COUNT.unpack_from(raw)
     end = _COUNT.size + count * BEGUN.size
-    accounts, with_tail = orjson.loads(raw[end:])
+    account_ids, with_tail = orjson.loads(raw[end:])
     tails: dict[int, str] = dict(with_tail)
     starts = range(_COUNT.size, end, BEGUN.size)
     return [
-        Kept(account_id, raw[start : start + BEGUN.size] + rest, tails[number].encode() if number in tails else b"")
-        for number, (account_id, start) in enumerate(zip(accounts, starts, strict=True))
+        (get(account_id), raw[start : start + BEGUN.size] + rest, tails[number].encode() if number in tails else b"")
+        for number, (account_id, start) in enumerate(zip(account_ids, starts, strict=True))
     ]

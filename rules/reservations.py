@@ -14,6 +14,7 @@ from rules.account_rows import (
     TIME,
     due_at,
     first_due,
+    first_due_ms,
     looked_at,
     looked_at_ms,
     offset_of,
@@ -239,14 +240,20 @@ class Reservations:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the reservations back from their state records."""
-        holding = dict[str, Account]()
-        for account_id, row, tail in self._records.restore(records, lambda named: self.accounts.get(named).account_id):
-            account = holding[account_id] = self.accounts.get(account_id)
-            account.rows = with_row(account.rows or bytes(TIME.size), row)
+        holding = list[Account]()
+        for account, row, tail in self._records.restore(records, self.accounts.get):
+            rows = account.rows
+            if not rows:
+                holding.append(account)
+                rows = _pack_time(0)
+            elif offset_of(rows, row[:TRANSACTION_BYTES]) >= 0:
+                # A worker that had lost the partition may have written it in another block.
+                continue
+            account.rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
             if tail:
                 self._tails.setdefault(account.account_id, {})[row[:TRANSACTION_BYTES]] = tail
-        for account in holding.values():
-            due_ms, _ = due_at(account.rows, first_due(account.rows))
+        for account in holding:
+            due_ms = first_due_ms(account.rows)
             account.rows = looked_at(account.rows, due_ms)
             self._agenda.append(_entry(account, due_ms))
         heapify(self._agenda)

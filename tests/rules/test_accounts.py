@@ -158,3 +158,21 @@ def test_a_block_goes_when_it_counts_for_few_and_those_get_their_own_records() -
     kept.read_back()
     latest = [kept.accounts.get(named(number)).latest_ms for number in range(80)]
     assert latest == [4] * 54 + [2] * 6 + [3] * 20
+
+
+def test_what_a_worker_wrote_that_had_lost_the_partition_is_not_taken_for_newer() -> None:
+    owner, other = Kept(), Kept()
+    purchases = [(named(number % 20), at_ms) for at_ms, number in enumerate(range(60), 1)]
+    for kept, run in ((owner, 60), (other, 20)):
+        for count, (account_id, at_ms) in enumerate(purchases, 1):
+            account = kept.accounts.get(account_id)
+            account.latest_ms = at_ms
+            kept.accounts.touch(account)
+            if count % run == 0:
+                kept.end_run()
+    for upto in (1, 2, 3):
+        # The other was somewhat behind: what it wrote lies beside what the owner wrote, where keys differ.
+        mixed = Kept()
+        mixed.state = dict(list(other.state.items())[:upto]) | owner.state
+        mixed.read_back()
+        assert [mixed.accounts.get(named(number)).latest_ms for number in range(20)] == [*range(41, 61)]

@@ -231,3 +231,20 @@ def test_the_same_transaction_of_two_accounts_is_two() -> None:
     kept = Kept()
     kept.keep(approval(1, "a-1"))
     assert kept.find(approval(1, "a-2")) is None
+
+
+def test_decisions_that_a_worker_wrote_again_in_other_blocks_are_kept_once() -> None:
+    owner, other = Kept(), Kept()
+    decisions = [approval(number, f"a-{number % 3}") for number in range(12)]
+    for kept, run in ((owner, 5), (other, 4)):
+        for number, decision in enumerate(decisions, 1):
+            kept.keep(decision)
+            if number % run == 0:
+                kept.end_run()
+        kept.end_run()
+    owner.state = other.state | owner.state
+    owner.read_back()
+    assert [owner.find(each) for each in decisions] == [first_of(each) for each in decisions]
+    later = START_MS + KEEP_MS + 1
+    owner.keep(approval(99, "a-1", later), later)
+    assert [owner.find(each) for each in decisions] == [None] * 12

@@ -235,3 +235,18 @@ def test_an_account_that_comes_and_goes_leaves_nothing_on_the_agenda() -> None:
         reservations_.drop("a-1", bought.transaction)
     assert len(reservations_._agenda) <= 2
     assert reservations_.due(START_MS + 2 * KEEP_MS) is None
+
+
+def test_reservations_that_a_worker_wrote_again_in_other_blocks_are_kept_once() -> None:
+    owner, other = Kept(), Kept()
+    for kept, run in ((owner, 5), (other, 4)):
+        for number in range(12):
+            kept.begin(subject(number), declined=False)
+            if number % run == run - 1:
+                kept.end_run()
+        kept.end_run()
+    owner.state = other.state | owner.state
+    owner.reservations = Reservations(Accounts())
+    owner.reservations.restore(owner.state)
+    due = [each.transaction for each in owner.reservations.due_of("a-1", START_MS + KEEP_MS)]
+    assert sorted(due) == sorted(subject(number).transaction for number in range(12))
