@@ -10,7 +10,7 @@ from rules.account_entities import AccountEntities
 from rules.entity_books import Book, EntityBooks
 from rules.kept_log import KeptLog
 from rules.merged_away import MergedAway
-from rules.packed_books import HEAD_BYTES, LOG, PackedBooks, key_head
+from rules.packed_books import HEAD_BYTES, LOG, PackedBooks, key_head, prefix_of
 from rules.plan import EntityPlan, RulesetPlan
 from rules.velocity import EntityLogs, Subject
 from rules.windows import WindowLog
@@ -19,6 +19,7 @@ from rules.windows import WindowLog
 _GRACE_MS: Final = 86_400_000
 
 _APPROVED: Final = Book.APPROVED
+_APPROVED_PREFIX: Final = prefix_of(_APPROVED)
 _FRAUD: Final = Book.FRAUD
 _NO_LOGS: Final = EntityLogs(WindowLog())
 
@@ -217,9 +218,9 @@ class Logbook:
             self._of_account.remove(entity_key)
 
     def _drop(self, entity_key: str, book: Book, kept: KeptLog) -> None:
-        name = entity_key.encode()
+        prefix, name = prefix_of(book), entity_key.encode()
         for chunk in sorted(kept.clear()):
-            self._gone[key_head(book, chunk) + name] = None
+            self._gone[key_head(prefix, chunk) + name] = None
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call, what is gone first."""
@@ -227,10 +228,11 @@ class Logbook:
         for entity_key, books in self._dirty.items():
             name = entity_key.encode()
             for chunk, raw in books.approved.changes():
-                written.append((key_head(_APPROVED, chunk) + name, raw))
+                written.append((key_head(_APPROVED_PREFIX, chunk) + name, raw))
             if books.has_others:
                 for book, kept in books.others():
-                    written += [(key_head(book, chunk) + name, raw) for chunk, raw in kept.changes()]
+                    prefix = prefix_of(book)
+                    written += [(key_head(prefix, chunk) + name, raw) for chunk, raw in kept.changes()]
         self._dirty.clear()
         written += self._merged_away.changes()
         gone, self._gone = self._gone, {}

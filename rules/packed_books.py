@@ -14,13 +14,17 @@ LOG: Final = b"L"
 # A chunk's key: a head (the kind of record, the book, the chunk's id), then the entity's key.
 HEAD_BYTES: Final = 6
 _ID: Final = struct.Struct(">I")
-_PREFIXES: Final = {book: LOG + book.encode() for book in Book}
 _BOOKS: Final = {ord(book): book for book in Book}
 
 
-def key_head(book: Book, chunk: int) -> bytes:
+def prefix_of(book: Book) -> bytes:
+    """How the keys of a book's chunks begin."""
+    return LOG + book.encode()
+
+
+def key_head(prefix: bytes, chunk: int) -> bytes:
     """The head of a chunk's key."""
-    return _PREFIXES[book] + _ID.pack(chunk)
+    return prefix + _ID.pack(chunk)
 
 
 class PackedBooks:

@@ -70,31 +70,34 @@ class WindowLog:
         times = self.times
         index = len(times)
         if not index:
-            self.first_seen_ms = time_ms
-            # No larger than one row: most entities have no more.
-            times = self.times = array("q", (time_ms,))
-        elif times[-1] >= time_ms:
-            index = self._index_for(time_ms, transaction)
-            if index < len(times):
-                row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
-                self.insert_row(index, row, values)
-                return index
-            times.append(time_ms)
+            self._begin_with(time_ms, amount_minor)
         else:
+            if times[-1] >= time_ms:
+                index = self._index_for(time_ms, transaction)
+                if index < len(times):
+                    row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
+                    self.insert_row(index, row, values)
+                    return index
             times.append(time_ms)
+            sums = self.sums
+            total = sums[-1] + amount_minor
+            try:
+                sums.append(total)
+            except OverflowError:
+                self.sums = [*sums, total]
         self.transactions += transaction
-        sums = self.sums
-        total = sums[-1] + amount_minor
-        try:
-            sums.append(total)
-        except OverflowError:
-            self.sums = [*sums, total]
         if values:
             for place, column in enumerate(self.columns.values()):
                 column.append(values[place])
         if self.merged is not None:
             self.merged.append(1, amount_minor, amount_minor)
         return index
+
+    def _begin_with(self, time_ms: int, amount_minor: int) -> None:
+        """Take the first time and amount, in arrays no larger than that: most entities have no more."""
+        self.first_seen_ms = time_ms
+        self.times = array("q", (time_ms,))
+        self._set_sums([0, amount_minor])
 
     def _index_for(self, time_ms: int, transaction: bytes) -> int:
         """Where a purchase belongs that is not newer than all others."""
