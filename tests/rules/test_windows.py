@@ -107,3 +107,19 @@ def test_a_long_log_knows_the_transactions_of_its_rows_and_no_others(max_rows: i
             rows = {row.transaction for row in kept.rows()}
             asked = [transaction_hash(f"t-{each}") for each in range(max(number - 800, 0), number + 20, 7)]
             assert [kept.has(each) for each in asked] == [each in rows for each in asked]
+
+
+@pytest.mark.parametrize("max_rows", [32, 512])
+def test_sums_that_outgrow_64_bits_are_read_back(max_rows: int) -> None:
+    kept, chunks = KeptLog(), dict[int, bytes]()
+    for number in range(60):
+        subject = Subject(purchase(number, START_MS + number, 1), 10**18, transaction_hash(f"t-{number}"))
+        kept.enter(subject, (), max_rows, 0)
+        for chunk, raw in kept.changes():
+            if raw is None:
+                chunks.pop(chunk, None)
+            else:
+                chunks[chunk] = raw
+        read_back = KeptLog.restored(chunks)
+        assert list(read_back.rows()) == list(kept.rows())
+        assert list(read_back.sums) == list(kept.sums)
