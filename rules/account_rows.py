@@ -62,11 +62,6 @@ def first_due(rows: Rows) -> int:
     return min(offsets(rows), key=lambda offset: due_at(rows, offset))
 
 
-def first_due_ms(rows: Rows) -> int:
-    """When the first of the rows is due, epoch milliseconds."""
-    return min([DUE.unpack_from(rows, offset + DUE_AT)[0] for offset in offsets(rows)])
-
-
 def with_row(rows: Rows, row: bytes) -> bytearray:
     """The rows, of which there are many, with one more; a byte array is changed."""
     if isinstance(rows, bytes):

@@ -87,12 +87,13 @@ class Decider:
         """The latest event time that was seen, epoch milliseconds."""
         return self._watermark.latest_ms
 
-    def restore(self, records: Mapping[bytes, bytes]) -> None:
-        """Take everything back from its state records."""
-        for part in (self.accounts, self._logbook, self._watermark):
-            part.restore(records)
-        if _POPULATION in records:
-            self._population = Population.decode(records[_POPULATION])
+    def restore(self, records: Mapping[bytes, bytes], others: Mapping[bytes, bytes]) -> None:
+        """Take everything back from its state records; `others` are those that are of no log."""
+        self._logbook.restore(records)
+        for part in (self.accounts, self._watermark):
+            part.restore(others)
+        if _POPULATION in others:
+            self._population = Population.decode(others[_POPULATION])
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""

@@ -24,6 +24,7 @@ from rules.entity import transaction_hash
 from rules.fold import Headers, Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
 from rules.language.compile import CompiledRuleset
+from rules.packed_books import LOG
 from rules.reply import (
     CONFLICTING,
     SETTLED,
@@ -115,10 +116,12 @@ class Desk:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records."""
-        self._decider.restore(records)
-        self._settling.restore(records)
-        self._decided.restore(records)
-        self._answers.restore(records)
+        # Most are of logs: whoever looks for others need not go through these.
+        others = {key: raw for key, raw in records.items() if key[:1] != LOG}
+        self._decider.restore(records, others)
+        self._settling.restore(others)
+        self._decided.restore(others)
+        self._answers.restore(others)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""

@@ -14,6 +14,8 @@ LOG: Final = b"L"
 # A chunk's key: a head (the kind of record, the book, the chunk's id), then the entity's key.
 HEAD_BYTES: Final = 6
 _ID: Final = struct.Struct(">I")
+# What `PackedBooks.chunks` holds of one.
+_ONE_CHUNK: Final = 2
 _BOOKS: Final = {ord(book): book for book in Book}
 
 
@@ -48,6 +50,10 @@ class PackedBooks:
     def note(self) -> None:
         """Take notice of all chunks: until when they are kept, which is what the books they make would say."""
         chunks = self.chunks
+        if len(chunks) == _ONE_CHUNK:
+            head = head_of(chunks[1])
+            self.keep_until_ms = head.last_ms + head.keep_ms
+            return
         newest = {chunks[0][1]: (chunks[0], chunks[1])}
         for at in range(2, len(chunks), 2):
             head = chunks[at]

@@ -14,7 +14,6 @@ from rules.account_rows import (
     TIME,
     due_at,
     first_due,
-    first_due_ms,
     looked_at,
     looked_at_ms,
     offset_of,
@@ -31,6 +30,8 @@ from rules.reservation import Reservation, State
 from rules.reservation_records import ReservationRecords, block_of
 from rules.reservation_rows import (
     BEGUN,
+    DUE,
+    DUE_AT,
     EXPIRES,
     MARK_AT,
     OWN_RECORD,
@@ -240,20 +241,21 @@ class Reservations:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the reservations back from their state records."""
-        holding = list[Account]()
+        holding = dict[Account, int]()
         for account, row, tail in self._records.restore(records, self.accounts.get):
-            rows = account.rows
+            rows, (due_ms,) = account.rows, DUE.unpack_from(row, DUE_AT)
             if not rows:
-                holding.append(account)
+                holding[account] = due_ms
                 rows = _pack_time(0)
             elif offset_of(rows, row[:TRANSACTION_BYTES]) >= 0:
                 # A worker that had lost the partition may have written it in another block.
                 continue
+            if due_ms < holding[account]:
+                holding[account] = due_ms
             account.rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
             if tail:
                 self._tails.setdefault(account.account_id, {})[row[:TRANSACTION_BYTES]] = tail
-        for account in holding:
-            due_ms = first_due_ms(account.rows)
+        for account, due_ms in holding.items():
             account.rows = looked_at(account.rows, due_ms)
             self._agenda.append(_entry(account, due_ms))
         heapify(self._agenda)
