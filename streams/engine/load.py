@@ -8,8 +8,8 @@ from typing import Final
 
 _WINDOW_S: Final = 0.05
 # Below the first share of a processor the process counts as idle, from the second on as fully loaded.
-_IDLE_SHARE: Final = 0.25
-_LOADED_SHARE: Final = 0.75
+_IDLE_SHARE: Final = 0.5
+_LOADED_SHARE: Final = 0.8
 
 
 class Load:

@@ -22,7 +22,7 @@ class Clocks:
         self.used_s += elapsed_s * share
 
 
-@pytest.mark.parametrize(("share", "pressure"), [(0.0, 0.0), (0.25, 0.0), (0.5, 0.5), (0.75, 1.0), (1.0, 1.0)])
+@pytest.mark.parametrize(("share", "pressure"), [(0.0, 0.0), (0.5, 0.0), (0.65, 0.5), (0.8, 1.0), (1.0, 1.0)])
 def test_pressure_rises_with_the_share_of_the_processor(share: float, pressure: float) -> None:
     clocks = Clocks()
     load = clocks.load()
