@@ -11,9 +11,9 @@ from typing import Final
 from streams.broker.broker import HOST, BrokerError, free_port
 from streams.broker.process import ServerProcess
 
-# While the collector works nobody is answered, some 5 ms a time. With this much room for what lives for a moment that is
-# every two or three seconds at hundreds of requests a second; with a quarter of it four times as often, and each time
-# one purchase in a hundred waits.
+# While the collector works nobody is answered, some 5 ms a time. With this much room for what lives for a moment that
+# is every two or three seconds at hundreds of requests a second; with a quarter of it four times as often, and each
+# time one purchase in a hundred waits.
 _JVM: Final = ("-Xms768m", "-Xmx768m", "-Xmn384m", "-XX:+UseParallelGC")
 _LOG_LEVEL: Final = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 _FORMAT_WAIT_S: Final = 60.0
