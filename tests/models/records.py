@@ -15,6 +15,18 @@ PURCHASE: Final[dict[str, Any]] = {
     "merchant_id": "m-1001",
     "mcc": "5411",
 }
+# A purchase with every field.
+WHOLE: dict[str, Any] = {
+    **PURCHASE,
+    "card_id": "c-1",
+    "device_id": "d-1",
+    "ip": "203.0.113.7",
+    "country": "CN",
+    "channel": "web",
+    "location": {"lat": 31.2, "lon": 121.5},
+    "instalments": {"count": 3, "interval_days": 30},
+    "attributes": {"basket": 4, "gift": True},
+}
 CREDIT_LIMIT: Final[dict[str, Any]] = {
     "account_id": "a-1",
     "credit_limit": 500_000,

@@ -13,22 +13,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from models.plain_purchase import PlainInstalments, PlainLocation, PlainPurchase, plain_purchase
 from models.purchase import Instalments, InvalidPurchase, Location, Purchase, decode_purchase, read_purchase_fields
-from tests.models.records import PURCHASE, with_field
+from tests.models.records import PURCHASE, WHOLE, with_field
 from tests.models.test_purchase import BAD, GOOD, NOT_A_RECORD
 
 model: TypeAdapter[Purchase] = TypeAdapter(Purchase)
 
-WHOLE: dict[str, Any] = {
-    **PURCHASE,
-    "card_id": "c-1",
-    "device_id": "d-1",
-    "ip": "203.0.113.7",
-    "country": "CN",
-    "channel": "web",
-    "location": {"lat": 31.2, "lon": 121.5},
-    "instalments": {"count": 3, "interval_days": 30},
-    "attributes": {"basket": 4, "gift": True},
-}
 # Values as JSON text, most of them near a border of what a field takes.
 NUMBERS = (
     "0 1 -1 -0 -0.0 0.0 1.0 1e3 1E3 1.5 1e-400 1e400 5e-324 90 90.1 -90 180 -180 180.0 60 61 366 367 01 1. .5 +1 0x1 - "

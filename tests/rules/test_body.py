@@ -12,19 +12,8 @@ from pydantic import TypeAdapter
 from models.plain_purchase import plain_purchase
 from models.purchase import Purchase, decode_purchase
 from rules.body import BODY_BYTES, FIELDS, body_of, differing_fields
-from tests.models.records import PURCHASE
+from tests.models.records import PURCHASE, WHOLE
 
-FULL: dict[str, Any] = {
-    **PURCHASE,
-    "card_id": "c-1",
-    "device_id": "d-1",
-    "ip": "203.0.113.7",
-    "country": "CN",
-    "channel": "web",
-    "location": {"lat": 31.2, "lon": 121.5},
-    "instalments": {"count": 3, "interval_days": 30},
-    "attributes": {"basket": 4, "gift": True},
-}
 OTHER: dict[str, Any] = {
     "amount": 2000,
     "currency": "USD",
@@ -48,10 +37,10 @@ def body(fields: dict[str, Any]) -> bytes:
 
 def test_every_field_but_those_that_a_body_is_found_by_is_in_it() -> None:
     assert {*FIELDS} == {*OTHER}
-    assert len(body(FULL)) == len(body(dict(PURCHASE))) == BODY_BYTES
+    assert len(body(WHOLE)) == len(body(dict(PURCHASE))) == BODY_BYTES
 
 
-@pytest.mark.parametrize("fields", [FULL, OTHER | PURCHASE, dict(PURCHASE)])
+@pytest.mark.parametrize("fields", [WHOLE, OTHER | PURCHASE, dict(PURCHASE)])
 def test_whoever_read_the_purchase_its_body_is_the_same(fields: dict[str, Any]) -> None:
     raw = orjson.dumps(fields)
     plain = plain_purchase(raw)
@@ -60,22 +49,22 @@ def test_whoever_read_the_purchase_its_body_is_the_same(fields: dict[str, Any]) 
 
 
 def test_the_order_of_fields_and_attributes_makes_no_difference() -> None:
-    turned = dict(reversed(FULL.items())) | {"attributes": {"gift": True, "basket": 4}}
-    assert body(turned) == body(FULL)
-    assert not differing_fields(body(turned), body(FULL))
+    turned = dict(reversed(WHOLE.items())) | {"attributes": {"gift": True, "basket": 4}}
+    assert body(turned) == body(WHOLE)
+    assert not differing_fields(body(turned), body(WHOLE))
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_that_differs_is_named(field: str) -> None:
-    assert differing_fields(body(FULL), body({**FULL, field: OTHER[field]})) == [field]
+    assert differing_fields(body(WHOLE), body({**WHOLE, field: OTHER[field]})) == [field]
 
 
 def test_all_fields_that_differ_are_named() -> None:
-    assert list(differing_fields(body(FULL), body({**FULL, **OTHER}))) == list(FIELDS)
+    assert list(differing_fields(body(WHOLE), body({**WHOLE, **OTHER}))) == list(FIELDS)
 
 
 def test_a_body_is_the_same_in_every_process_and_release() -> None:
-    assert body(FULL).hex() == "997a28dcd5c1ee561e19e2a1efff8a841f99f39463113c2195f1a3e5de3c6657ef51"
+    assert body(WHOLE).hex() == "997a28dcd5c1ee561e19e2a1efff8a841f99f39463113c2195f1a3e5de3c6657ef51"
     assert body(dict(PURCHASE)).hex() == "f80f8d012ebacac61e19e2a1efff8a841f9900000000000000000000000000000000"
 
 
@@ -83,20 +72,20 @@ def test_a_body_is_the_same_in_every_process_and_release() -> None:
     ("one", "other"), list(combinations([1, 1.0, True, "1", 0, -0.0, False, "", "True", 10**18, "商"], 2))
 )
 def test_attributes_of_different_types_or_values_differ(one: object, other: object) -> None:
-    bodies = [body({**FULL, "attributes": {"a": value}}) for value in (one, other)]
+    bodies = [body({**WHOLE, "attributes": {"a": value}}) for value in (one, other)]
     assert differing_fields(*bodies) == ["attributes"]
 
 
 def test_a_number_of_any_size_may_be_an_attribute() -> None:
-    raw = orjson.dumps(FULL).replace(b'"basket":4', b'"basket":1' + b"0" * 1_000)
-    assert differing_fields(body_of(decode_purchase(raw)), body(FULL)) == ["attributes"]
+    raw = orjson.dumps(WHOLE).replace(b'"basket":4', b'"basket":1' + b"0" * 1_000)
+    assert differing_fields(body_of(decode_purchase(raw)), body(WHOLE)) == ["attributes"]
 
 
 @pytest.mark.parametrize("field", [field for field in FIELDS if field not in PURCHASE])
 def test_a_field_that_is_missing_in_one_is_named(field: str) -> None:
-    without = {name: value for name, value in FULL.items() if name != field}
-    assert differing_fields(body(FULL), body(without)) == [field]
-    assert differing_fields(body(without), body(FULL)) == [field]
+    without = {name: value for name, value in WHOLE.items() if name != field}
+    assert differing_fields(body(WHOLE), body(without)) == [field]
+    assert differing_fields(body(without), body(WHOLE)) == [field]
 
 
 def test_neither_a_field_nor_its_neighbour_can_stand_for_the_other() -> None:
@@ -105,5 +94,5 @@ def test_neither_a_field_nor_its_neighbour_can_stand_for_the_other() -> None:
 
 
 def test_where_no_mark_shows_what_the_digest_does_all_fields_are_named() -> None:
-    hidden = bytes([body(FULL)[0] ^ 1]) + body(FULL)[1:]
-    assert differing_fields(body(FULL), hidden) == FIELDS
+    hidden = bytes([body(WHOLE)[0] ^ 1]) + body(WHOLE)[1:]
+    assert differing_fields(body(WHOLE), hidden) == FIELDS
