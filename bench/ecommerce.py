@@ -9,7 +9,8 @@ import orjson
 
 from bench.datasets import FirstPurchase
 from models.decision import Action, decode_decision
-from rules.desk import DECISIONS, Desk
+from rules.desk import Desk
+from rules.desk_outputs import DECISIONS
 from rules.fold import Fold, Output, Record
 from rules.language.compile import CompiledRuleset, compile_ruleset
 from rules.router import PURCHASES, Router

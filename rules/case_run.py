@@ -12,7 +12,7 @@ from models.decision import Decision, Reason, decode_decision
 from models.money import format_minor
 from models.purchase import Purchase
 from rules.dead_letter import DEAD_LETTERS, DETAIL_HEADER, REASON_HEADER
-from rules.desk import DECISIONS
+from rules.desk_outputs import DECISIONS
 from rules.language.cases import Case
 from rules.language.compile import CompiledRuleset
 from rules.language.parser import duration_text

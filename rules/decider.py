@@ -12,6 +12,7 @@ from models.purchase_fields import PurchaseFields
 from rules.account import Account
 from rules.accounts import Accounts
 from rules.anomaly import Observation, Population, Score, learn, score
+from rules.approval_text import approval
 from rules.calendar import period_clock
 from rules.credit import Available
 from rules.entity import entity_key
@@ -68,6 +69,11 @@ def decision_of(
         late,
         list(degraded),
     )
+
+
+def approval_of(ruleset: CompiledRuleset, purchase: PurchaseFields, values: Sequence[int | None]) -> Decision:
+    """The decision on a purchase of which there is nothing to tell but the values of the plan's features."""
+    return approval(ruleset.id, ruleset.version, ruleset.plan.feature_names, purchase, values)
 
 
 class Decider:
@@ -150,10 +156,11 @@ class Decider:
         stamps: Sequence[Stamp],
         *,
         late: bool,
-    ) -> Decision:
+    ) -> tuple[Sequence[int | None], Decision | None]:
         """Decide on a purchase and learn it, unless its transaction was learned before.
 
-        `late` says that it was late at a station already.
+        `late` says that it was late at a station already. Returns the values of the plan's features, and the decision
+        unless it is a plain approval (`approval_of`), as most are.
         """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
         visits, known = self._visit(plan, purchase, transaction)
@@ -180,7 +187,9 @@ class Decider:
             self._learn(plan, account, subject, visits, declined=verdict.action is Action.BLOCK)
             if unusual is not None:
                 self._learn_habits(plan, account, subject, unusual)
-        return decision_of(ruleset, purchase, values, verdict, unusual, degraded, late=late)
+        if not hits and not late and unusual is None and not degraded:
+            return values, None
+        return values, decision_of(ruleset, purchase, values, verdict, unusual, degraded, late=late)
 
     def learn_fraud(self, plan: RulesetPlan, purchase: PurchaseFields, amount_minor: int, transaction: bytes) -> None:
         """Enter a purchase that a label says to be fraud, whether it was decided on or not."""

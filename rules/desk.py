@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from models.account import InvalidAccountRecord, decode_credit_limit, decode_repayment
-from models.decision import Action, Decision, InvalidDecision, encode_decision
+from models.decision import Action, InvalidDecision, encode_decision
 from models.inquiry import InvalidInquiry, decode_inquiry
 from models.money import MoneyError
 from models.purchase_fields import PurchaseFields
@@ -16,17 +16,19 @@ from rules.accounts import Accounts
 from rules.answered import Answers
 from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
-from rules.dead_letter import CONFLICT, FOREIGN, RefusedError, dead_letter, dead_letter_of
+from rules.dead_letter import FOREIGN, RefusedError, dead_letter, dead_letter_of
 from rules.decided import Decided
-from rules.decider import Decider
+from rules.decider import Decider, approval_of
 from rules.degraded_text import read_answer
+from rules.desk_outputs import Case, conflict, decision_outputs, forwarded, quick_case
 from rules.entity import transaction_hash
-from rules.fold import Headers, Output, SourceRecord
+from rules.fold import Output, SourceRecord
 from rules.intake import MAX_AHEAD_MS, Intake
-from rules.language.compile import CompiledRuleset
 from rules.packed_books import LOG
+from rules.plan import RulesetPlan
+from rules.quick_tuple import quick
+from rules.reply import DECISION as DECIDED
 from rules.reply import (
-    CONFLICTING,
     SETTLED,
     UNKNOWN,
     reply,
@@ -34,7 +36,6 @@ from rules.reply import (
     reply_to,
     with_refusals,
 )
-from rules.reply import DECISION as DECIDED
 from rules.reservations import Reservations
 from rules.route import (
     BUNDLE,
@@ -46,18 +47,12 @@ from rules.route import (
     REPAYMENT,
     SETTLEMENT,
     Origin,
-    Route,
-    Stamp,
 )
-from rules.rulesets import Rulesets, reference_of
+from rules.rulesets import Rulesets
 from rules.settling import Settling, announced
-from rules.step import ASSESSMENTS, Arrival, onward, read_arrival, read_label, read_purchase
+from rules.step import ASSESSMENTS, Arrival, read_arrival, read_label, read_purchase
+from rules.tally import Tally
 
-DECISIONS: Final = "decisions"
-BLOCKED: Final = "decisions.blocked"
-FLAGGED: Final = "decisions.flagged"
-# Broker timestamp of the purchase, for those who measure how long its decision took.
-RECEIVED_HEADER: Final = "received-ms"
 _UNREADABLE: Final = (
     InvalidAccountRecord,
     InvalidBundleError,
@@ -68,16 +63,8 @@ _UNREADABLE: Final = (
 )
 
 
-class Case(NamedTuple):
-    """A purchase at the desk: as it first came in, with what its stations measured."""
-
-    ruleset: CompiledRuleset
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    origin: Origin
-    stamps: Sequence[Stamp] = ()
-    late: bool = False
+_APPROVE: Final = Action.APPROVE
+_origin = quick(Origin)
 
 
 class Desk:
@@ -86,16 +73,16 @@ class Desk:
     def __init__(
         self,
         rulesets: Rulesets,
-        notice: Callable[[Decision | None], None] | None = None,
+        tally: Tally | None = None,
         max_ahead_ms: int = MAX_AHEAD_MS,
         notice_answer: Callable[[Reconciliation | None], None] | None = None,
     ) -> None:
-        """`notice` hears of each decision as it is made, and of repeats (None).
+        """`tally` counts the decisions as they are made.
 
         `notice_answer` hears of each degraded answer as it is reconciled, and of those that never are (None).
         """
         self._rulesets = rulesets
-        self._notice = notice
+        self._tally = tally or Tally()
         self._intake = Intake(max_ahead_ms)
         accounts = Accounts()
         reservations = Reservations(accounts)
@@ -199,22 +186,22 @@ class Desk:
     def _bundle(self, arrival: Arrival) -> Sequence[Output]:
         """Purchases that nobody has read yet."""
         topic, partition, *_ = arrival.route.origin
-        ruleset, read = arrival.ruleset, self._intake.purchase
+        ruleset, read, answer = arrival.ruleset, self._intake.purchase, self._answer
         plan = ruleset.plan
         outputs: list[Output] = []
         for offset, timestamp_ms, key, value, headers in unpack_bundle(arrival.record.value or b""):
+            origin = _origin((topic, partition, offset, timestamp_ms))
             try:
                 purchase, amount_minor = read(value, timestamp_ms, plan)
             except RefusedError as error:
-                origin = Origin(topic, partition, offset, timestamp_ms)
                 letter = dead_letter_of(key, value, headers, origin, error.reason, error.detail)
                 outputs += with_refusals([letter])
                 continue
-            case = Case(ruleset, key, value, headers, Origin(topic, partition, offset, timestamp_ms))
+            case = quick_case((ruleset, key, value, headers, origin, (), False))
             if key == purchase.account_id.encode():
-                outputs += self._answer(case, purchase, amount_minor)
+                outputs += answer(case, purchase, amount_minor)
             else:
-                outputs.append(_forwarded(case, purchase.account_id))
+                outputs.append(forwarded(case, purchase.account_id))
         return outputs
 
     def _purchase(self, arrival: Arrival) -> Sequence[Output]:
@@ -231,69 +218,42 @@ class Desk:
     def _answer(self, case: Case, purchase: PurchaseFields, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
-        body = body_of(purchase)
-        first = self._decided.find(account_id, transaction)
+        body, first = body_of(purchase), self._decided.find(account_id, transaction)
         if first is not None:
             if first.body != body:
-                return _conflict(case, purchase, differing_fields(first.body, body))
-            if self._notice is not None:
-                self._notice(None)
-            return _announced(first.account_id, first.action, first.text, case)
-        decider, settling = self._decider, self._settling
-        plan = case.ruleset.plan
-        settled: Sequence[SettlementResult] = ()
+                return conflict(case, purchase, differing_fields(first.body, body))
+            self._tally.repeats += 1
+            return decision_outputs(account_id, first.action, first.text, case)
+        ruleset, _, _, _, _, stamps, late = case
+        decider = self._decider
         now_ms = max(decider.now_ms, purchase.event_time)
-        if settling.next_ms <= now_ms:
-            settled = settling.pass_time(plan, account_id, now_ms)
-        decision = decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late)
-        text, action = encode_decision(decision), decision.action
-        self._decided.keep(decision, transaction, body, text, decider.now_ms)
-        outputs = _announced(account_id, action, text, case)
+        passed: Sequence[SettlementResult] = ()
+        if self._settling.is_due(now_ms):
+            passed = self._settling.pass_time(ruleset.plan, account_id, now_ms)
+        values, decision = decider.decide(ruleset, purchase, amount_minor, transaction, stamps, late=late)
+        if decision is None:
+            text, action = ruleset.approval_text(purchase, values), _APPROVE
+            self._decided.keep(approval_of(ruleset, purchase, values), transaction, body, text, decider.now_ms)
+            self._tally.plain += 1
+        else:
+            text, action = encode_decision(decision), Action(decision.action)
+            self._decided.keep(decision, transaction, body, text, decider.now_ms)
+            self._tally.note(decision)
+        outputs = decision_outputs(account_id, action, text, case)
         outputs += self._answers.decided(account_id, transaction, text)
-        if action == Action.BLOCK:
-            told = self._answers.find(account_id, transaction)
-            settled = [*settled, *settling.tell(plan, account_id, transaction, told)]
-        if settling.waiting:
-            settled = [*settled, *settling.apply_waiting(plan, account_id, transaction)]
-        if self._notice is not None:
-            self._notice(decision)
-        if settled:
-            outputs += announced(settled)
+        if passed or action is Action.BLOCK or self._settling.waiting.count:
+            settled = self._settled(ruleset.plan, account_id, transaction, action)
+            outputs += announced([*passed, *settled])
         return outputs
 
-
-def _forwarded(case: Case, account_id: str) -> Output:
-    """A purchase whose key is not its account's, on its way to the desk that has the account."""
-    route = Route(PURCHASE, reference_of(case.ruleset), case.origin, case.key, has_account_key=False)
-    return onward(account_id, case.value, case.headers, route)
-
-
-def _conflict(case: Case, purchase: PurchaseFields, fields: Sequence[str]) -> Sequence[Output]:
-    """A purchase whose transaction was decided with another body."""
-    detail = (
-        f"transaction {purchase.transaction_id} was decided with another body, {', '.join(fields)} "
-        f"{'differs' if len(fields) == 1 else 'differ'}: give it a new transaction_id"
-    )
-    letter = dead_letter_of(case.key, case.value, case.headers, case.origin, CONFLICT, detail)
-    to = reply_to(case.headers)
-    return [letter] if to is None else [letter, reply_json(to, CONFLICTING, {"fields": list(fields), "detail": detail})]
-
-
-def _announced(account_id: str, action: str, text: bytes, case: Case) -> list[Output]:
-    """A decision, on every topic that it belongs to."""
-    key, sent = account_id.encode(), case.headers
-    headers: Headers = (*sent, (RECEIVED_HEADER, b"%d" % case.origin.timestamp_ms))
-    outputs = [Output(DECISIONS, key, text, headers)]
-    if action != Action.APPROVE:
-        outputs.append(outputs[0]._replace(topic=BLOCKED if action == Action.BLOCK else FLAGGED))
-    to = reply_to(sent) if sent else None
-    if to is not None:
-        outputs.append(reply(to, DECIDED, text))
-    return outputs
-
-
-def received_ms_of(headers: Sequence[tuple[str, bytes]]) -> int:
-    """The broker's timestamp of the purchase that a decision with these headers is on, epoch milliseconds."""
-    name, received = headers[-1]
-    assert name == RECEIVED_HEADER, "a decision's own header is its last"
-    return int(received)
+    def _settled(
+        self, plan: RulesetPlan, account_id: str, transaction: bytes, action: Action
+    ) -> Sequence[SettlementResult]:
+        """What comes of the decision on a purchase for those who have settled it already."""
+        settling, settled = self._settling, list[SettlementResult]()
+        if action is Action.BLOCK:
+            told = self._answers.find(account_id, transaction)
+            settled += settling.tell(plan, account_id, transaction, told)
+        if settling.waiting.count:
+            settled += settling.apply_waiting(plan, account_id, transaction)
+        return settled

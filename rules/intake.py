@@ -41,12 +41,14 @@ class Intake:
         """A purchase, and its amount in minor units of the ruleset's currency."""
         try:
             purchase = read_purchase_fields(value or b"")
-            amount_minor = amount_in(plan, purchase)
+            # Most are in that currency, and not dated ahead.
+            amount_minor = purchase.amount if purchase.currency == plan.currency else amount_in(plan, purchase)
         except InvalidPurchase as error:
             raise RefusedError(MALFORMED, str(error)) from None
         except MoneyError as error:
             raise RefusedError(NO_RATE, str(error)) from None
-        self._verify_time(purchase.event_time, timestamp_ms)
+        if purchase.event_time > timestamp_ms:
+            self._verify_time(purchase.event_time, timestamp_ms)
         return purchase, amount_minor
 
     def credit_limit(self, record: SourceRecord, plan: RulesetPlan) -> CreditLimit:

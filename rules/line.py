@@ -10,7 +10,7 @@ from models.account import CreditLimit, Repayment
 from models.decision import Decision
 from models.money import MoneyError, convert_minor
 from models.purchase import Purchase
-from rules.decider import Decider
+from rules.decider import Decider, approval_of
 from rules.entity import entity_key, transaction_hash
 from rules.language.compile import CompiledRuleset
 from rules.logbook import Logbook
@@ -52,11 +52,11 @@ class Line:
         stamps, late = self._stamped(plan, purchase, amount_minor)
         transaction = transaction_hash(purchase.transaction_id)
         decider = self._decider_of(purchase.account_id)
-        decision = decider.decide(self._ruleset, purchase, amount_minor, transaction, stamps, late=late)
+        values, decision = decider.decide(self._ruleset, purchase, amount_minor, transaction, stamps, late=late)
         self._unsettled += 1
         if self._unsettled >= _SETTLE_PURCHASES:
             self._settle()
-        return decision
+        return decision or approval_of(self._ruleset, purchase, values)
 
     def credit_limit(self, limit: CreditLimit) -> bool:
         """Take an account's credit limit; returns whether there is a rate for it, without which it has no effect."""

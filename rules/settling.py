@@ -52,10 +52,9 @@ class Settling:
         self._reservations = reservations
         self.waiting = WaitingRoom()
 
-    @property
-    def next_ms(self) -> int:
-        """The event time up to which there is nothing to let go."""
-        return min(self._reservations.next_ms, self.waiting.next_ms)
+    def is_due(self, now_ms: int) -> bool:
+        """Whether there is something to let go at an event time."""
+        return self._reservations.next_ms <= now_ms or (self.waiting.count > 0 and self.waiting.next_ms <= now_ms)
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records."""

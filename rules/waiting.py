@@ -31,22 +31,19 @@ class Waiting(NamedTuple):
 
 
 class WaitingRoom:
-    """All settlements of one fold that wait, with what changed in them since it was last asked."""
+    """All settlements of one fold that wait, `count` of them, with what changed in them since it was last asked."""
 
     def __init__(self) -> None:
         self._by_account: dict[str, list[Waiting]] = {}
         # (until, account, number); those that are gone are passed over, and are never more than those that wait.
         self._agenda: list[tuple[int, str, int]] = []
-        self._count = 0
+        self.count = 0
         self._written: dict[bytes, bytes | None] = {}
 
     @property
     def next_ms(self) -> int:
         """Before this event time nobody has waited long enough."""
         return self._agenda[0][0] if self._agenda else NEVER_MS
-
-    def __len__(self) -> int:
-        return self._count
 
     def waiting_for(self, account_id: str, transaction: bytes) -> list[Waiting]:
         """Those that wait for a transaction, in the order in which they came."""
@@ -58,7 +55,7 @@ class WaitingRoom:
         gone: Waiting | None = None
         if len(others) >= WAIT_PER_ACCOUNT:
             gone = min(others, key=lambda one: (one.until_ms, one.number))
-        elif self._count >= WAIT_IN_ALL:
+        elif self.count >= WAIT_IN_ALL:
             gone = self._first()
         one = Waiting(account_id, others[-1].number + 1 if others else 0, until_ms, transaction, text)
         self._enter(one)
@@ -95,16 +92,16 @@ class WaitingRoom:
 
     def _enter(self, one: Waiting) -> None:
         self._by_account.setdefault(one.account_id, []).append(one)
-        self._count += 1
+        self.count += 1
 
     def _leave(self, one: Waiting) -> None:
         others = self._by_account[one.account_id]
         others.remove(one)
         if not others:
             del self._by_account[one.account_id]
-        self._count -= 1
+        self.count -= 1
         self._written[_key(one)] = None
-        if len(self._agenda) > 2 * self._count:
+        if len(self._agenda) > 2 * self.count:
             self._agenda = [(each.until_ms, each.account_id, each.number) for each in self._all()]
             heapify(self._agenda)
 

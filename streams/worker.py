@@ -16,13 +16,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 
-from models.decision import Decision
 from models.reconciliation import Reconciliation
 from rules.dead_letter import DEAD_LETTERS, REASON_HEADER
-from rules.desk import DECISIONS, Desk, received_ms_of
+from rules.desk import Desk
+from rules.desk_outputs import DECISIONS, received_ms_of
 from rules.fold import Output, StateNotReadyError
 from rules.router import Router
 from rules.station import Station
+from rules.tally import Tally
 from streams import topics
 from streams.engine.app import EngineApp
 from streams.engine.core import EngineConfig
@@ -71,9 +72,8 @@ class StopbankApp(EngineApp):
         self.registry = Registry(settings.ruleset)
         self.metrics = WorkerMetrics(self._lags)
         self._health = HealthServer(self.metrics.registry, self._live, self._ready)
-        # Counted one by one, and given to the metrics once a run: a labelled counter costs as much as a rule.
-        self._actions: Counter[str] = Counter()
-        self._rule_hits: Counter[tuple[str, str]] = Counter()
+        # Given to the metrics once a run: a labelled counter costs as much as a rule.
+        self.tally = Tally()
         self._open = False
         self._waiting = False
         self._recovering_since_s = time.monotonic()
@@ -138,19 +138,6 @@ class StopbankApp(EngineApp):
         await self.registry.wait_changed()
         self._waiting = False
 
-    def note_decision(self, decision: Decision | None) -> None:
-        """Count a decision; None is a repeat of an earlier one."""
-        if decision is None:
-            self.metrics.repeats.inc()
-            return
-        self._actions[decision.action] += 1
-        if decision.late:
-            self.metrics.late.inc()
-        for reason in decision.reasons:
-            self._rule_hits[reason.rule, "live"] += 1
-        for reason in decision.shadow:
-            self._rule_hits[reason.rule, "shadow"] += 1
-
     def note_answer(self, reconciliation: Reconciliation | None) -> None:
         """Count a degraded answer that was reconciled; None is one that never was."""
         if reconciliation is None:
@@ -162,18 +149,23 @@ class StopbankApp(EngineApp):
         """Count what a run has brought, now that it is acknowledged."""
         metrics, now_ms = self.metrics, int(time.time() * 1000)
         metrics.in_process_s.observe(time.monotonic() - run.taken_s, len(run.records))
-        for action, count in self._actions.items():
-            metrics.decisions.labels(action).inc(count)
-        for (rule, mode), count in self._rule_hits.items():
-            metrics.rule_hits.labels(rule, mode).inc(count)
-        self._actions.clear()
-        self._rule_hits.clear()
+        self._note_tally()
         # Many purchases of a run came in the same millisecond.
         received = Counter([received_ms_of(headers) for topic, _, _, headers, _, _ in outputs if topic == DECISIONS])
         for received_ms, count in received.items():
             metrics.end_to_end_s.observe(max(0, now_ms - received_ms) / 1000, count)
         for headers in [headers for topic, _, _, headers, _, _ in outputs if topic == DEAD_LETTERS]:
             metrics.dead_letters.labels(dict(headers)[REASON_HEADER].decode()).inc()
+
+    def _note_tally(self) -> None:
+        metrics, tally = self.metrics, self.tally
+        for action, count in tally.by_action().items():
+            metrics.decisions.labels(action).inc(count)
+        for (rule, mode), count in tally.rule_hits.items():
+            metrics.rule_hits.labels(rule, mode).inc(count)
+        metrics.late.inc(tally.late)
+        metrics.repeats.inc(tally.repeats)
+        tally.clear()
 
     # -- probes -------------------------------------------------------------------------------------
 
@@ -225,7 +217,7 @@ def make_app(settings: Settings) -> StopbankApp:
         _agent(app, prefix + topic, f"router-{topic}", pipeline)
     folds: dict[str, Callable[[int], Any]] = {
         topics.SIGHTINGS: lambda _: Station(app.registry),
-        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.note_decision, max_ahead_ms, app.note_answer),
+        topics.ASSESSMENTS: lambda _: Desk(app.registry, app.tally, max_ahead_ms, app.note_answer),
     }
     for topic, state in topics.STATE_OF.items():
         table = app.fold_table(topic, prefix + topic, prefix + state, folds[topic])

@@ -15,6 +15,7 @@ from models.money import CURRENCY_DECIMALS
 from models.parameter import ParamValue
 from models.purchase_fields import PurchaseFields
 from models.ruleset import RulesetDocument
+from rules.approval_text import ApprovalText, approval_text
 from rules.calendar import PeriodClock, period_clock
 from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
@@ -67,6 +68,11 @@ class CompiledRuleset:
     def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
         """The entities that are kept with the account, each with the function that measures its features."""
         return tuple((entity, values_of_features(entity)) for entity in self.plan.desk)
+
+    @cached_property
+    def approval_text(self) -> ApprovalText:
+        """The text of a plain approval, for a purchase and the values of the plan's features."""
+        return approval_text(self.id, self.version, self.plan.feature_names)
 
     def evaluate(
         self,

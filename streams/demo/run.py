@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from models.decision import decode_decision
-from rules.desk import RECEIVED_HEADER
+from rules.desk_outputs import RECEIVED_HEADER
 from streams import topics
 from streams.clients import producer_client, reading_client
 from streams.demo.requests import RequestTally, follow_breaker, goes_over_http, scheduled, send_requests

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import orjson
 
 from rules.dead_letter import SOURCE_HEADER
-from rules.desk import RECEIVED_HEADER
+from rules.desk_outputs import RECEIVED_HEADER
 from rules.route import ROUTE_HEADER
 from streams.recording.recorded import FROM_DESKS
 from streams.topics import DEAD_LETTERS, DECISIONS

@@ -14,7 +14,7 @@ from models.purchase import Purchase, decode_purchase
 from models.reconciliation import Reconciliation, decode_reconciliation
 from models.settlement import Settlement, decode_settlement, encode_settlement_result
 from rules.bundle import unpack_bundle
-from rules.desk import RECEIVED_HEADER
+from rules.desk_outputs import RECEIVED_HEADER
 from rules.entity import entity_of
 from rules.language.compile import CompiledRuleset
 from rules.route import (

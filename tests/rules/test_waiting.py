@@ -20,7 +20,7 @@ def test_what_is_taken_leaves_nothing_on_the_agenda() -> None:
     for number in range(1, 1_000):
         room.add(f"a-{number}", _transaction(number), b"goes", number)
         assert len(room.take(f"a-{number}", _transaction(number))) == 1
-        assert len(room._agenda) <= 2 * len(room)
+        assert len(room._agenda) <= 2 * room.count
     assert room.due(10**9 - 1) is None
     assert room.next_ms == 10**9
 
@@ -41,4 +41,4 @@ def test_what_waits_goes_in_order_of_its_time_whatever_was_taken_in_between(seed
         gone.append(int(one.text))
     assert sorted(gone) == sorted(until_of)
     assert [until_of[number] for number in gone] == sorted(until_of.values())
-    assert len(room) == 0
+    assert room.count == 0

@@ -14,7 +14,7 @@ import pytest
 from models.purchase_fields import PurchaseFields
 from rules import intake
 from rules.dead_letter import SOURCE_HEADER
-from rules.desk import RECEIVED_HEADER
+from rules.desk_outputs import RECEIVED_HEADER
 from rules.fold import Headers, Record
 from rules.route import ROUTE_HEADER
 from streams.topics import ASSESSMENTS, DEAD_LETTERS, DECISIONS, SIGHTINGS
