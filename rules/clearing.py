@@ -8,111 +8,165 @@ neither is known to be any. The time is never before the newest purchase that is
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from heapq import merge
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final
 
 from rules.calendar import PeriodClock
-from rules.plan import Aggregate, Calendar, Clearing, Feature, Trailing
+from rules.entity import value_hash
+from rules.plan import Aggregate, Calendar, EntityPlan, Feature, Outcome, Trailing
+from rules.velocity import EntityLogs, Subject
 from rules.windows import WindowLog
 
+# When each of a feature's comparisons ends to hold, in the order of its clearings (None: never, or it does not hold);
+# empty where none of them holds.
+Clears = Sequence[int | None]
+# Times of purchases in their order, and running totals of what is counted: before each of them and behind the last.
+_Totals = tuple[Sequence[int], Sequence[int]]
 
-class Retry(NamedTuple):
-    """What an attempt brings to a retry of itself.
+_NO_LIMIT: Final = float("inf")
+_NEVER_MS: Final = -(2**63)
+_NO_END_MS: Final = 2**63
+# The logs that a feature is counted over, by their places in `EntityLogs`.
+_LOGS: Final = {
+    None: (0, 1, 3),
+    Outcome.APPROVED: (0,),
+    Outcome.DECLINED: (1,),
+    Outcome.FRAUD: (2,),
+}
+_time: Final = itemgetter(0)
 
-    Its time, amount and distinct value (a hash, 0 where it has none); whether it stays in the logs beside the
-    retry, and whether the retry counts itself.
+
+class Clearer:
+    """Tells when a feature's comparisons end to hold: how the feature counts is looked up once.
+
+    Only what is approved stays as approved, and nothing is known to be fraud when it is decided.
     """
 
-    time_ms: int
-    amount_minor: int
-    value: int
-    stays: bool
-    counts_itself: bool
+    __slots__ = ("_adds", "_counts_itself", "_field", "_limits", "_logs", "_stays", "_window", "lowest")
+
+    def __init__(self, feature: Feature) -> None:
+        outcome = feature.outcome
+        # For each comparison, the largest value that does not match.
+        self._limits = [each.threshold if each.op == ">" else each.threshold - 1 for each in feature.clearings]
+        self.lowest = min(self._limits, default=_NO_LIMIT)
+        self._window = feature.window
+        self._logs = _LOGS[outcome]
+        self._stays = outcome is None or outcome is Outcome.DECLINED
+        self._counts_itself = outcome is None or outcome is Outcome.APPROVED
+        self._adds = feature.aggregate is Aggregate.SUM
+        self._field = feature.field if feature.aggregate is Aggregate.DISTINCT else None
+
+    def clears(self, value: int | None, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> Clears:
+        """When each comparison ends to hold, where this is the feature's value."""
+        if value is None or value <= self.lowest:
+            return ()
+        from_ms = subject.purchase.event_time
+        counted: list[WindowLog] = []
+        for place in self._logs:
+            log = logs[place]
+            if log is not None and log.times:
+                counted.append(log)
+                from_ms = max(from_ms, log.times[-1])
+        of_limit = self._distinct if self._field is not None else self._added
+        return [of_limit(limit, counted, subject, from_ms, clock) if value > limit else None for limit in self._limits]
+
+    def _added(
+        self, limit: int, counted: Sequence[WindowLog], subject: Subject, from_ms: int, clock: PeriodClock
+    ) -> int | None:
+        """When no more than `limit` is counted or summed up."""
+        adds = self._adds
+        weight = subject.amount_minor if adds else 1
+        left = limit - weight if self._counts_itself else limit
+        if left < 0:
+            return None
+        totals: list[_Totals] = [(log.times, log.sums if adds else log.counts) for log in counted]
+        if self._stays and not subject.known:
+            totals.append(((subject.purchase.event_time,), (0, weight)))
+        return self._end_ms(_newest_over(totals, left), from_ms, clock)
+
+    def _distinct(
+        self, limit: int, counted: Sequence[WindowLog], subject: Subject, from_ms: int, clock: PeriodClock
+    ) -> int | None:
+        """When no more than `limit` values are counted."""
+        purchase, field = subject.purchase, self._field or ""
+        own = value_hash(purchase, field)
+        values = {own} if own and self._counts_itself else set[int]()
+        if len(values) > limit:
+            return None
+        columns = [(log.times, log.columns[field]) for log in counted if field in log.columns]
+        newest_first: list[Iterable[tuple[int, int]]] = [
+            zip(reversed(times), reversed(column), strict=True) for times, column in columns
+        ]
+        if self._stays and not subject.known:
+            newest_first.append(((purchase.event_time, own),))
+        return self._end_ms(_newest_beyond(newest_first, values, limit), from_ms, clock)
+
+    def _end_ms(self, broken_ms: int | None, from_ms: int, clock: PeriodClock) -> int:
+        """From when on the window no longer holds the purchases since `broken_ms`, which are too many."""
+        window = self._window
+        if broken_ms is None:
+            return from_ms
+        if isinstance(window, Trailing):
+            return max(from_ms, broken_ms + window.length_ms)
+        assert isinstance(window, Calendar)
+        start_ms, end_ms = clock.bounds_ms(window.period, from_ms)
+        return from_ms if broken_ms < start_ms else end_ms
 
 
-def clears_at(
-    feature: Feature, clearing: Clearing, logs: Sequence[WindowLog], retry: Retry, clock: PeriodClock
-) -> int | None:
-    """Epoch milliseconds at which `feature op threshold` ends to hold for a retry; None: never, or unknown."""
-    if feature.aggregate not in (Aggregate.COUNT, Aggregate.SUM, Aggregate.DISTINCT):
-        return None
-    # The largest value that no longer matches.
-    limit = clearing.threshold if clearing.op == ">" else clearing.threshold - 1
-    tally = _Tally(feature, retry)
-    if tally.size > limit:
-        return None
-    from_ms = max([retry.time_ms, *(log.times[-1] for log in logs if len(log))])
-    if len(logs) == 1 and feature.aggregate is not Aggregate.DISTINCT:
-        broken_ms = _broken_by_totals(feature, logs[0], retry, limit - tally.size)
-    else:
-        broken_ms = _broken_by_walking(feature, logs, retry, tally, limit)
-    window = feature.window
-    if isinstance(window, Trailing):
-        return from_ms if broken_ms is None else max(from_ms, broken_ms + window.length_ms)
-    assert isinstance(window, Calendar)
-    start_ms, end_ms = clock.bounds_ms(window.period, from_ms)
-    return from_ms if broken_ms is None or broken_ms < start_ms else end_ms
+def _newest_over(totals: Sequence[_Totals], left: int) -> int | None:
+    """The newest time since which more than `left` was counted; None where that little was counted at all."""
+    # More was counted since the one time, and no more since the other.
+    broken_ms, kept_ms = _NEVER_MS, _NO_END_MS
+    for times, running in totals:
+        low, high = bisect_right(times, broken_ms) - 1, bisect_left(times, kept_ms) - 1
+        if low < high:
+            # These rows alone are too many.
+            low = max(low, bisect_left(running, running[-1] - left, 0, high + 1) - 1)
+            while low < high:
+                middle = (low + high + 1) // 2
+                if _counted_since(totals, times[middle]) > left:
+                    low = middle
+                else:
+                    high = middle - 1
+            if low >= 0:
+                broken_ms = max(broken_ms, times[low])
+            if low + 1 < len(times):
+                kept_ms = min(kept_ms, times[low + 1])
+    return broken_ms if broken_ms > _NEVER_MS else None
 
 
-def _broken_by_walking(
-    feature: Feature, logs: Sequence[WindowLog], retry: Retry, tally: _Tally, limit: int
-) -> int | None:
-    """The time of the newest row that, with all newer ones, brings the tally over the limit; None where none does."""
-    for time_ms, weight, value in _newest_first(feature, logs, retry):
-        tally.add(weight, value)
-        if tally.size > limit:
-            return time_ms
+def _counted_since(totals: Sequence[_Totals], time_ms: int) -> int:
+    counted = 0
+    for times, running in totals:
+        counted += running[-1] - running[bisect_left(times, time_ms)]
+    return counted
+
+
+def _newest_beyond(newest_first: Sequence[Iterable[tuple[int, int]]], values: set[int], limit: int) -> int | None:
+    """The newest time since which, with `values`, more than `limit` values came; None where no more ever came."""
+    rows = newest_first[0] if len(newest_first) == 1 else merge(*newest_first, key=_time, reverse=True)
+    for time_ms, value in rows:
+        if value and value not in values:
+            values.add(value)
+            if len(values) > limit:
+                return time_ms
     return None
 
 
-def _broken_by_totals(feature: Feature, log: WindowLog, retry: Retry, left: int) -> int | None:
-    """The same by the running totals of one log, where no more than `left` may be counted."""
-    totals = log.sums if feature.aggregate is Aggregate.SUM else log.counts
-    times, rows = log.times, len(log.times)
-    # Rows newer than the attempt, then the attempt itself where it stays, then the older ones.
-    newer = bisect_right(times, retry.time_ms) if retry.stays else 0
-    index = bisect_left(totals, totals[rows] - left, newer, rows + 1) - 1
-    if index >= newer:
-        return times[index]
-    if not retry.stays:
-        return None
-    left -= retry.amount_minor if feature.aggregate is Aggregate.SUM else 1
-    if totals[rows] - totals[newer] > left:
-        return retry.time_ms
-    index = bisect_left(totals, totals[rows] - left, 0, newer + 1) - 1
-    return times[index] if index >= 0 else None
+@lru_cache(maxsize=4096)
+def clearers_of(plan: EntityPlan) -> tuple[Clearer, ...]:
+    """What tells when the comparisons of a plan's features end to hold, in its order."""
+    return tuple(map(Clearer, plan.features))
 
 
-class _Tally:
-    """The feature's value for a retry, while ever older rows are counted in."""
-
-    def __init__(self, feature: Feature, retry: Retry) -> None:
-        self.size = 0
-        self._values: set[int] | None = set() if feature.aggregate is Aggregate.DISTINCT else None
-        if retry.counts_itself:
-            self.add(retry.amount_minor if feature.aggregate is Aggregate.SUM else 1, retry.value)
-
-    def add(self, weight: int, value: int) -> None:
-        if self._values is None:
-            self.size += weight
-        elif value:
-            self._values.add(value)
-            self.size = len(self._values)
-
-
-def _newest_first(feature: Feature, logs: Sequence[WindowLog], retry: Retry) -> Iterator[tuple[int, int, int]]:
-    """(time, weight, distinct value) of every row, the attempt among them where it stays."""
-    sources: list[Iterator[tuple[int, int, int]]] = [_log_newest_first(feature, log) for log in logs]
-    if retry.stays:
-        weight = retry.amount_minor if feature.aggregate is Aggregate.SUM else 1
-        sources.append(iter([(retry.time_ms, weight, retry.value)]))
-    return merge(*sources, key=lambda row: -row[0])
-
-
-def _log_newest_first(feature: Feature, log: WindowLog) -> Iterator[tuple[int, int, int]]:
-    totals = log.sums if feature.aggregate is Aggregate.SUM else log.counts
-    column = log.columns.get(feature.field) if feature.field is not None else None
-    for index in range(len(log) - 1, -1, -1):
-        value = column[index] if column is not None else 0
-        yield log.times[index], totals[index + 1] - totals[index], value
+def clears_of_all(
+    plan: EntityPlan, values: Sequence[int | None], logs: EntityLogs, subject: Subject, clock: PeriodClock
+) -> list[Clears]:
+    """What clears each of a plan's features, whose values these are."""
+    return [
+        () if value is None or value <= clearer.lowest else clearer.clears(value, logs, subject, clock)
+        for clearer, value in zip(clearers_of(plan), values, strict=True)
+    ]
