@@ -118,31 +118,32 @@ class Clearer:
 
 def _newest_over(totals: Sequence[_Totals], left: int) -> int | None:
     """The newest time since which more than `left` was counted; None where that little was counted at all."""
+    # So much was counted before a time since which more than `left` was, all totals taken together.
+    over = -left
+    for _, running in totals:
+        over += running[-1]
     # More was counted since the one time, and no more since the other.
     broken_ms, kept_ms = _NEVER_MS, _NO_END_MS
     for times, running in totals:
         low, high = bisect_right(times, broken_ms) - 1, bisect_left(times, kept_ms) - 1
-        if low < high:
-            # These rows alone are too many.
-            low = max(low, bisect_left(running, running[-1] - left, 0, high + 1) - 1)
-            while low < high:
-                middle = (low + high + 1) // 2
-                if _counted_since(totals, times[middle]) > left:
-                    low = middle
-                else:
-                    high = middle - 1
-            if low >= 0:
-                broken_ms = max(broken_ms, times[low])
-            if low + 1 < len(times):
-                kept_ms = min(kept_ms, times[low + 1])
+        if low == high:
+            continue
+        # Where these rows alone are too many, that is known at once.
+        low = max(low, bisect_left(running, running[-1] - left, 0, high + 1) - 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            time_ms, before = times[middle], 0
+            for of_each, counted in totals:
+                before += counted[bisect_left(of_each, time_ms)]
+            if before < over:
+                low = middle
+            else:
+                high = middle - 1
+        if low >= 0:
+            broken_ms = max(broken_ms, times[low])
+        if low + 1 < len(times):
+            kept_ms = min(kept_ms, times[low + 1])
     return broken_ms if broken_ms > _NEVER_MS else None
-
-
-def _counted_since(totals: Sequence[_Totals], time_ms: int) -> int:
-    counted = 0
-    for times, running in totals:
-        counted += running[-1] - running[bisect_left(times, time_ms)]
-    return counted
 
 
 def _newest_beyond(newest_first: Sequence[Iterable[tuple[int, int]]], values: set[int], limit: int) -> int | None:

@@ -19,17 +19,17 @@ from rules.calendar import PeriodClock, period_clock
 from rules.clearing import Clearer, clearers_of
 from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
-from rules.language.codegen import compile_matches
+from rules.language.codegen import Matches, compile_matches
 from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
 from rules.language.document import RuleFile, read_rule_file
 from rules.language.explain import Explainer
 from rules.language.facts import Facts
 from rules.language.params import asked_in, content_of, overridden, refused_tries
 from rules.language.parser import parse_expression
-from rules.language.planning import plan_of, values_of
+from rules.language.planning import plan_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
-from rules.language.typed import LOCAL_TIME_FIELDS, Condition, FieldValue
+from rules.language.typed import Condition
 from rules.plan import EntityPlan, RulesetPlan
 from rules.velocity import values_of as values_of_features
 
@@ -71,9 +71,9 @@ class CompiledRuleset:
     document: RulesetDocument
     plan: RulesetPlan
     conditions: tuple[Condition, ...]
-    _matches: Callable[..., int] = field(repr=False)
+    # Which rules match.
+    hits: Matches = field(repr=False)
     clock: PeriodClock = field(repr=False)
-    _asks_local_time: bool = field(repr=False)
 
     @cached_property
     def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
@@ -111,19 +111,6 @@ class CompiledRuleset:
         hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
         facts = Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, self.clock)
         return self.verdict(hits, facts)
-
-    def hits(
-        self,
-        purchase: PurchaseFields,
-        amount_minor: int,
-        values: Sequence[int | None],
-        anomaly: float | None,
-        available_minor: int | None,
-        limit_minor: int | None,
-    ) -> int:
-        """Which rules match: a bit each, in file order."""
-        local = self.clock.local(purchase.event_time) if self._asks_local_time else None
-        return self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
 
     def verdict(self, hits: int, facts: Facts) -> Verdict:
         """The verdict where the rules in `hits` (a bit each, in file order) matched."""
@@ -251,20 +238,16 @@ def part_of(ruleset: CompiledRuleset, wanted: Callable[[Condition], bool]) -> Co
 
 def _compiled(document: RulesetDocument, conditions: tuple[Condition, ...], version: str) -> CompiledRuleset:
     plan = plan_of(document, conditions)
-    slots = {feature.name: slot for slot, feature in enumerate(plan.features)}
+    slots = {name: slot for slot, name in enumerate(plan.feature_names)}
+    clock = period_clock(document.time_zone)
     return CompiledRuleset(
         id=document.ruleset,
         version=version,
         document=document,
         plan=plan,
         conditions=conditions,
-        _matches=compile_matches(conditions, slots),
-        clock=period_clock(document.time_zone),
-        _asks_local_time=any(
-            isinstance(value, FieldValue) and value.name in LOCAL_TIME_FIELDS
-            for condition in conditions
-            for value in values_of(condition)
-        ),
+        hits=compile_matches(conditions, slots, clock),
+        clock=clock,
     )
 
 

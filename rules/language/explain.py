@@ -83,6 +83,8 @@ class _Every:
     def because(self, facts: Facts) -> _Because:
         """Explain it where it is true."""
         ends = [clears[place] for slot, place in self._ends if place < len(clears := facts.clears[slot])]
+        if not self._either:
+            return self._telling, _least(ends)
         tellings = [self._telling]
         for some in self._either:
             telling, end_ms = some.because(facts)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
-from rules.language.typed import AttributeValue, Computed, Const, Constant, FieldValue, Type, Value
+from rules.language.typed import AttributeValue, Const, Constant, FieldValue, Measured, Type, Value
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
@@ -114,12 +114,12 @@ def _exactly(op: str, left: Any, right: Any) -> Any:
 
 def read(value: Value, facts: Facts, slots: Mapping[str, int]) -> Any:
     """A value of the typed tree; None where it is unknown. `slots` maps a feature to its place in `values`."""
+    if isinstance(value, Measured):
+        return facts.values[slots[value.feature.name]]
     if isinstance(value, Const):
         return value.value
     if isinstance(value, FieldValue):
         return field_of(value.name, facts)
     if isinstance(value, AttributeValue):
         return attribute_of(value.name, value.type, facts)
-    if isinstance(value, Computed):
-        return compute(value.op, read(value.left, facts, slots), read(value.right, facts, slots))
-    return facts.values[slots[value.feature.name]]
+    return compute(value.op, read(value.left, facts, slots), read(value.right, facts, slots))
