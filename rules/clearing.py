@@ -8,12 +8,13 @@ neither is known to be any. The time is never before the newest purchase that is
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from heapq import merge
 from operator import itemgetter
 from typing import Final
 
+from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
 from rules.entity import value_hash
 from rules.plan import Aggregate, Calendar, EntityPlan, Feature, Outcome, Trailing
@@ -25,6 +26,8 @@ from rules.windows import WindowLog
 Clears = Sequence[int | None]
 # Times of purchases in their order, and running totals of what is counted: before each of them and behind the last.
 _Totals = tuple[Sequence[int], Sequence[int]]
+# Times of purchases in their order, and their hashes of a field: 0 where it is missing.
+_Column = tuple[Sequence[int], Sequence[int]]
 
 _NO_LIMIT: Final = float("inf")
 _NEVER_MS: Final = -(2**63)
@@ -63,52 +66,51 @@ class Clearer:
         """When each comparison ends to hold, where this is the feature's value."""
         if value is None or value <= self.lowest:
             return ()
-        from_ms = subject.purchase.event_time
+        purchase, amount_minor, _, known = subject
+        from_ms = purchase.event_time
         counted: list[WindowLog] = []
         for place in self._logs:
             log = logs[place]
             if log is not None and log.times:
                 counted.append(log)
                 from_ms = max(from_ms, log.times[-1])
-        of_limit = self._distinct if self._field is not None else self._added
-        return [of_limit(limit, counted, subject, from_ms, clock) if value > limit else None for limit in self._limits]
+        stays = self._stays and not known
+        if self._field is not None:
+            broken = self._distinct(self._field, value, counted, purchase, stays=stays)
+        else:
+            broken = self._added(value, counted, purchase.event_time, amount_minor if self._adds else 1, stays=stays)
+        return [None if broken_ms is None else self._end_ms(broken_ms, from_ms, clock) for broken_ms in broken]
 
     def _added(
-        self, limit: int, counted: Sequence[WindowLog], subject: Subject, from_ms: int, clock: PeriodClock
-    ) -> int | None:
-        """When no more than `limit` is counted or summed up."""
-        adds = self._adds
-        weight = subject.amount_minor if adds else 1
-        left = limit - weight if self._counts_itself else limit
-        if left < 0:
-            return None
+        self, value: int, counted: Sequence[WindowLog], time_ms: int, weight: int, *, stays: bool
+    ) -> list[int | None]:
+        """For each limit, the newest time since which more is counted or summed up.
+
+        None where it is not exceeded, or always will be.
+        """
+        adds, itself = self._adds, weight if self._counts_itself else 0
         totals: list[_Totals] = [(log.times, log.sums if adds else log.counts) for log in counted]
-        if self._stays and not subject.known:
-            totals.append(((subject.purchase.event_time,), (0, weight)))
-        return self._end_ms(_newest_over(totals, left), from_ms, clock)
+        if stays:
+            totals.append(((time_ms,), (0, weight)))
+        return [_newest_over(totals, limit - itself) if itself <= limit < value else None for limit in self._limits]
 
     def _distinct(
-        self, limit: int, counted: Sequence[WindowLog], subject: Subject, from_ms: int, clock: PeriodClock
-    ) -> int | None:
-        """When no more than `limit` values are counted."""
-        purchase, field = subject.purchase, self._field or ""
+        self, field: str, value: int, counted: Sequence[WindowLog], purchase: PurchaseFields, *, stays: bool
+    ) -> list[int | None]:
+        """The same where values are counted."""
         own = value_hash(purchase, field)
-        values = {own} if own and self._counts_itself else set[int]()
-        if len(values) > limit:
-            return None
-        columns = [(log.times, log.columns[field]) for log in counted if field in log.columns]
-        newest_first: list[Iterable[tuple[int, int]]] = [
-            zip(reversed(times), reversed(column), strict=True) for times, column in columns
+        itself = {own} if own and self._counts_itself else set[int]()
+        columns: list[_Column] = [(log.times, log.columns[field]) for log in counted if field in log.columns]
+        if stays:
+            columns.append(((purchase.event_time,), (own,)))
+        return [
+            _newest_beyond(columns, set(itself), limit) if len(itself) <= limit < value else None
+            for limit in self._limits
         ]
-        if self._stays and not subject.known:
-            newest_first.append(((purchase.event_time, own),))
-        return self._end_ms(_newest_beyond(newest_first, values, limit), from_ms, clock)
 
-    def _end_ms(self, broken_ms: int | None, from_ms: int, clock: PeriodClock) -> int:
+    def _end_ms(self, broken_ms: int, from_ms: int, clock: PeriodClock) -> int:
         """From when on the window no longer holds the purchases since `broken_ms`, which are too many."""
         window = self._window
-        if broken_ms is None:
-            return from_ms
         if isinstance(window, Trailing):
             return max(from_ms, broken_ms + window.length_ms)
         assert isinstance(window, Calendar)
@@ -116,8 +118,8 @@ class Clearer:
         return from_ms if broken_ms < start_ms else end_ms
 
 
-def _newest_over(totals: Sequence[_Totals], left: int) -> int | None:
-    """The newest time since which more than `left` was counted; None where that little was counted at all."""
+def _newest_over(totals: Sequence[_Totals], left: int) -> int:
+    """The newest time since which more than `left` was counted; `_NEVER_MS` where no more was counted at all."""
     # So much was counted before a time since which more than `left` was, all totals taken together.
     over = -left
     for _, running in totals:
@@ -143,18 +145,18 @@ def _newest_over(totals: Sequence[_Totals], left: int) -> int | None:
             broken_ms = max(broken_ms, times[low])
         if low + 1 < len(times):
             kept_ms = min(kept_ms, times[low + 1])
-    return broken_ms if broken_ms > _NEVER_MS else None
+    return broken_ms
 
 
-def _newest_beyond(newest_first: Sequence[Iterable[tuple[int, int]]], values: set[int], limit: int) -> int | None:
-    """The newest time since which, with `values`, more than `limit` values came; None where no more ever came."""
-    rows = newest_first[0] if len(newest_first) == 1 else merge(*newest_first, key=_time, reverse=True)
-    for time_ms, value in rows:
+def _newest_beyond(columns: Sequence[_Column], values: set[int], limit: int) -> int:
+    """The newest time since which, with `values`, more than `limit` values came; `_NEVER_MS` where no more came."""
+    newest_first = [zip(reversed(times), reversed(column), strict=True) for times, column in columns]
+    for time_ms, value in newest_first[0] if len(newest_first) == 1 else merge(*newest_first, key=_time, reverse=True):
         if value and value not in values:
             values.add(value)
             if len(values) > limit:
                 return time_ms
-    return None
+    return _NEVER_MS
 
 
 @lru_cache(maxsize=4096)

@@ -36,8 +36,6 @@ from rules.velocity import values_of as values_of_features
 _VERSION_CHARS: Final = 16
 # What each effect of a rule comes to.
 _ACTIONS: Final = {"allow": Action.APPROVE, "flag": Action.FLAG, "block": Action.BLOCK}
-# Which of several actions holds.
-_PRECEDENCE: Final = (Action.APPROVE, Action.BLOCK, Action.FLAG)
 # Where the currency itself is wrong: no more is said about the decimals of amounts.
 _UNKNOWN_DECIMALS: Final = 4
 
@@ -135,7 +133,11 @@ class CompiledRuleset:
 def _action(said: set[Action], *, final: bool) -> Action:
     if final:
         return Action.BLOCK
-    return next((action for action in _PRECEDENCE if action in said), Action.APPROVE)
+    if Action.APPROVE in said:
+        return Action.APPROVE
+    if Action.BLOCK in said:
+        return Action.BLOCK
+    return Action.FLAG if Action.FLAG in said else Action.APPROVE
 
 
 class CheckedFile(NamedTuple):

@@ -13,17 +13,12 @@ from typing import NamedTuple, TypeVar
 from rules.language.facts import Facts, read
 from rules.language.interpreter import truth
 from rules.language.planning import clearing_of
-from rules.language.typed import All, Compare, Condition, Const, Either, FieldValue, IsIn, Measured, Type, Value
+from rules.language.typed import All, Compare, Condition, Const, Constant, Either, FieldValue, IsIn, Measured, Value
 from rules.plan import RulesetPlan
 
-
-class Why(NamedTuple):
-    """What a match is reported with; see `models.decision.Reason`."""
-
-    feature: str | None
-    observed: int | float | str | None
-    threshold: int | float | str | None
-    clears_at: int | None
+_Shown = int | float | str | None
+# What a match is reported with: feature, observed, threshold and clears_at of a `models.decision.Reason`.
+Why = tuple[str | None, _Shown, _Shown, int | None]
 
 
 class _Telling(NamedTuple):
@@ -33,7 +28,9 @@ class _Telling(NamedTuple):
     place: int
     text: str
     observed: Value
-    threshold: Value
+    # What it was compared with: a value, or a constant as it is shown.
+    other: Value | None
+    constant: _Shown
 
 
 # What made a part of a condition true, and when it ends to hold (None where that is unknown).
@@ -52,14 +49,11 @@ class Explainer:
         """Explain the condition."""
         telling, clears_at = self._every.because(facts)
         if telling is None:
-            return Why(None, None, None, clears_at)
-        _, _, text, observed, threshold = telling
-        return Why(text, self._shown(observed, facts), self._shown(threshold, facts), clears_at)
-
-    def _shown(self, value: Value, facts: Facts) -> int | float | str | None:
-        """A value as a reason tells it: numbers and texts, so true and false as texts."""
-        known = read(value, facts, self._slots)
-        return str(known).lower() if isinstance(known, bool) else known
+            return None, None, None, clears_at
+        _, _, text, value, other, constant = telling
+        observed = _shown(read(value, facts, self._slots))
+        threshold = constant if other is None else _shown(read(other, facts, self._slots))
+        return text, observed, threshold, clears_at
 
 
 class _Every:
@@ -119,13 +113,17 @@ def _joined(condition: Condition) -> Iterator[Condition]:
 def _telling(leaf: Compare | IsIn, place: int) -> _Telling:
     """A measured value over a constant tells most, then any comparison, then a list."""
     if isinstance(leaf, IsIn):
-        return _Telling(3, place, leaf.item.text, leaf.item, Const(leaf.members_text, Type.TEXT, leaf.members_text))
+        return _Telling(3, place, leaf.item.text, leaf.item, None, leaf.members_text)
     left, right = leaf.left, leaf.right
     if not isinstance(right, Const):
-        rank = 2 if not isinstance(left, Measured) else 1
-    else:
-        rank = 0 if isinstance(left, Measured) else 1 if isinstance(left, FieldValue) else 2
-    return _Telling(rank, place, left.text, left, right)
+        return _Telling(1 if isinstance(left, Measured) else 2, place, left.text, left, right, None)
+    rank = 0 if isinstance(left, Measured) else 1 if isinstance(left, FieldValue) else 2
+    return _Telling(rank, place, left.text, left, None, _shown(right.value))
+
+
+def _shown(value: Constant | None) -> _Shown:
+    """A value as a reason tells it: numbers and texts, so true and false as texts."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _ends(leaf: Compare | IsIn, plan: RulesetPlan, slots: Mapping[str, int]) -> Iterator[tuple[int, int]]:
@@ -137,4 +135,5 @@ def _ends(leaf: Compare | IsIn, plan: RulesetPlan, slots: Mapping[str, int]) -> 
 
 
 def _least(values: Iterable[_Ordered | None]) -> _Ordered | None:
-    return min([value for value in values if value is not None], default=None)
+    known = [value for value in values if value is not None]
+    return min(known) if known else None
