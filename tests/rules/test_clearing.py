@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.calendar import period_clock
 from rules.clearing import Clearer
 from rules.entity import transaction_hash, value_hash
-from rules.plan import Aggregate, Calendar, Clearing, Feature, Outcome, Period, Trailing
+from rules.plan import Aggregate, Calendar, Clearing, Feature, Outcome, Period, Trailing, Window
 from rules.velocity import EntityLogs, Subject
 from rules.windows import WindowLog
 from tests.rules.language.test_verdicts import purchase
 
-START_MS = 1_792_951_200_000
+# Ten minutes before a midnight in Shanghai.
+START_MS = 1_792_943_400_000
 MINUTE_MS = 60_000
 CLOCK = period_clock("Asia/Shanghai")
 FIELD = "merchant_id"
 MERCHANTS = ["m-1", "m-2", "m-3", "m-4"]
-FEATURES = [
-    Feature(f"{aggregate} {window} {outcome}", aggregate, ("account_id",), window, field, outcome)
-    for aggregate, field in ((Aggregate.COUNT, None), (Aggregate.SUM, "amount"), (Aggregate.DISTINCT, FIELD))
+WINDOWS_AND_OUTCOMES = [
+    (window, outcome)
     for window in (Trailing(10 * MINUTE_MS), Trailing(MINUTE_MS), Calendar(Period.TODAY))
     for outcome in (None, *Outcome)
 ]
@@ -52,7 +52,7 @@ def walked(feature: Feature, clearing: Clearing, logs: EntityLogs, subject: Subj
         Outcome.DECLINED: (logs.declined,),
         Outcome.FRAUD: (logs.fraud,),
     }[outcome]
-    rows = [
+    rows: list[tuple[int, int, int, int]] = [
         (row.time_ms, row.purchases, row.sum_minor, row.values[0])
         for log in counted
         if log is not None
@@ -62,7 +62,7 @@ def walked(feature: Feature, clearing: Clearing, logs: EntityLogs, subject: Subj
     from_ms = max([NOW_MS, *(time_ms for time_ms, *_ in rows)])
     if outcome in (None, Outcome.DECLINED) and not subject.known:
         rows.append(itself)
-    taken = [itself] if outcome in (None, Outcome.APPROVED) else []
+    taken: list[tuple[int, int, int, int]] = [itself] if outcome in (None, Outcome.APPROVED) else []
     if over(feature, clearing, taken):
         return None
     window = feature.window
@@ -85,29 +85,39 @@ def over(feature: Feature, clearing: Clearing, taken: Sequence[tuple[int, int, i
     return size > clearing.threshold if clearing.op == ">" else size >= clearing.threshold
 
 
+@pytest.mark.parametrize(
+    ("aggregate", "field", "most"),
+    [(Aggregate.COUNT, None, 30), (Aggregate.SUM, "amount", 120), (Aggregate.DISTINCT, FIELD, 5)],
+)
 @settings(max_examples=300, deadline=None)
 @given(
     drawn=st.lists(st.tuples(ROWS, st.booleans()), min_size=4, max_size=4),
-    feature=st.sampled_from(FEATURES),
-    clearings=st.lists(st.builds(Clearing, st.sampled_from([">", ">="]), st.integers(0, 60)), min_size=1, max_size=3),
+    counted=st.sampled_from(WINDOWS_AND_OUTCOMES),
+    limits=st.lists(st.tuples(st.sampled_from([">", ">="]), st.floats(0, 1)), min_size=1, max_size=3),
     amount=st.integers(1, 9),
     known=st.booleans(),
-    value=st.integers(0, 70),
+    share=st.floats(0, 1),
 )
 def test_a_limit_clears_when_a_walk_over_the_newest_rows_no_longer_breaks_it(
     drawn: list[tuple[list[tuple[int, int, str | None]], bool]],
-    feature: Feature,
-    clearings: list[Clearing],
+    counted: tuple[Window, Outcome | None],
+    limits: list[tuple[str, float]],
     amount: int,
     known: bool,
-    value: int,
+    share: float,
+    aggregate: Aggregate,
+    field: str | None,
+    most: int,
 ) -> None:
+    window, outcome = counted
+    clearings = tuple(Clearing(op, round(part * most)) for op, part in limits)
+    feature = Feature("f", aggregate, ("account_id",), window, field, outcome, clearings)
+    value = round(share * most)
     logs = EntityLogs(*[log_of(rows, merged=merged) for rows, merged in drawn])
     subject = Subject(purchase(event_time=NOW_MS), amount, transaction_hash("t"), known)
-    asked = replace(feature, clearings=tuple(clearings))
-    found = Clearer(asked).clears(value, logs, subject, CLOCK)
+    found = Clearer(feature).clears(value, logs, subject, CLOCK)
     holding = [value > each.threshold if each.op == ">" else value >= each.threshold for each in clearings]
     expected = [
-        walked(asked, each, logs, subject) if holds else None for each, holds in zip(clearings, holding, strict=True)
+        walked(feature, each, logs, subject) if holds else None for each, holds in zip(clearings, holding, strict=True)
     ]
     assert list(found) == (expected if any(holding) else [])
