@@ -73,7 +73,8 @@ class Clearer:
             log = logs[place]
             if log is not None and log.times:
                 counted.append(log)
-                from_ms = max(from_ms, log.times[-1])
+                if log.times[-1] > from_ms:
+                    from_ms = log.times[-1]
         stays = self._stays and not known
         if self._field is not None:
             broken = self._distinct(self._field, value, counted, purchase, stays=stays)
@@ -165,11 +166,23 @@ def clearers_of(plan: EntityPlan) -> tuple[Clearer, ...]:
     return tuple(map(Clearer, plan.features))
 
 
+@lru_cache(maxsize=4096)
+def _compared(plan: EntityPlan) -> list[tuple[int, float, Clearer]]:
+    """The features that have comparisons: slot, largest value that none of them matches, and what tells."""
+    return [
+        (slot, clearer.lowest, clearer)
+        for slot, clearer in enumerate(clearers_of(plan))
+        if plan.features[slot].clearings
+    ]
+
+
 def clears_of_all(
     plan: EntityPlan, values: Sequence[int | None], logs: EntityLogs, subject: Subject, clock: PeriodClock
 ) -> list[Clears]:
     """What clears each of a plan's features, whose values these are."""
-    return [
-        () if value is None or value <= clearer.lowest else clearer.clears(value, logs, subject, clock)
-        for clearer, value in zip(clearers_of(plan), values, strict=True)
-    ]
+    clears: list[Clears] = [()] * len(values)
+    for slot, lowest, clearer in _compared(plan):
+        value = values[slot]
+        if value is not None and value > lowest:
+            clears[slot] = clearer.clears(value, logs, subject, clock)
+    return clears
