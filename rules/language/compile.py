@@ -78,6 +78,21 @@ class CompiledRuleset:
         """The entities that are kept with the account, each with the function that measures its features."""
         return tuple((entity, values_of_features(entity)) for entity in self.plan.desk)
 
+    def evaluate(
+        self,
+        purchase: PurchaseFields,
+        amount_minor: int,
+        values: Sequence[int | None],
+        clears: Sequence[Sequence[int | None]],
+        anomaly: float | None,
+        available_minor: int | None,
+        limit_minor: int | None,
+    ) -> Verdict:
+        """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
+        hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
+        facts = Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, self.clock)
+        return self.verdict(hits, facts)
+
     @cached_property
     def desk_clearers(self) -> tuple[tuple[int, Clearer], ...]:
         """For each feature that is kept with the account: the place of its entity, and what tells when it clears."""
@@ -94,21 +109,6 @@ class CompiledRuleset:
             )
             for rule, condition in zip(self.document.rules, self.conditions, strict=True)
         ]  # fmt: skip
-
-    def evaluate(
-        self,
-        purchase: PurchaseFields,
-        amount_minor: int,
-        values: Sequence[int | None],
-        clears: Sequence[Sequence[int | None]],
-        anomaly: float | None,
-        available_minor: int | None,
-        limit_minor: int | None,
-    ) -> Verdict:
-        """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
-        hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
-        facts = Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, self.clock)
-        return self.verdict(hits, facts)
 
     def verdict(self, hits: int, facts: Facts) -> Verdict:
         """The verdict where the rules in `hits` (a bit each, in file order) matched."""
