@@ -84,9 +84,9 @@ def _judged(ruleset: CompiledRuleset, subject: Subject, values: list[int | None]
     hits = ruleset.hits(purchase, subject.amount_minor, values, None, None, None)
     verdict = Verdict(Action.APPROVE, False, [], [])
     if hits:
-        local = period_clock(plan.time_zone).local(purchase.event_time)
         never = [(None,) * len(feature.clearings) for feature in plan.features]
-        verdict = ruleset.verdict(hits, Facts(purchase, subject.amount_minor, values, never, None, None, None, local))
+        facts = Facts(purchase, subject.amount_minor, values, never, None, None, None, ruleset.clock)
+        verdict = ruleset.verdict(hits, facts)
     return decision_of(ruleset, purchase, values, verdict)
 
 

@@ -8,111 +8,181 @@ neither is known to be any. The time is never before the newest purchase that is
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from heapq import merge
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final
 
+from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
-from rules.plan import Aggregate, Calendar, Clearing, Feature, Trailing
+from rules.entity import value_hash
+from rules.plan import Aggregate, Calendar, EntityPlan, Feature, Outcome, Trailing
+from rules.velocity import EntityLogs, Subject
 from rules.windows import WindowLog
 
+# When each of a feature's comparisons ends to hold, in the order of its clearings (None: never, or it does not hold);
+# empty where none of them holds.
+Clears = Sequence[int | None]
+# Times of purchases in their order, and running totals of what is counted: before each of them and behind the last.
+_Totals = tuple[Sequence[int], Sequence[int]]
+# Times of purchases in their order, and their hashes of a field: 0 where it is missing.
+_Column = tuple[Sequence[int], Sequence[int]]
 
-class Retry(NamedTuple):
-    """What an attempt brings to a retry of itself.
+_NO_LIMIT: Final = float("inf")
+_NEVER_MS: Final = -(2**63)
+_NO_END_MS: Final = 2**63
+# The logs that a feature is counted over, by their places in `EntityLogs`.
+_LOGS: Final = {
+    None: (0, 1, 3),
+    Outcome.APPROVED: (0,),
+    Outcome.DECLINED: (1,),
+    Outcome.FRAUD: (2,),
+}
+_time: Final = itemgetter(0)
 
-    Its time, amount and distinct value (a hash, 0 where it has none); whether it stays in the logs beside the
-    retry, and whether the retry counts itself.
+
+class Clearer:
+    """Tells when a feature's comparisons end to hold: how the feature counts is looked up once.
+
+    Only what is approved stays as approved, and nothing is known to be fraud when it is decided.
     """
 
-    time_ms: int
-    amount_minor: int
-    value: int
-    stays: bool
-    counts_itself: bool
+    __slots__ = ("_adds", "_counts_itself", "_field", "_limits", "_logs", "_stays", "_window", "lowest")
+
+    def __init__(self, feature: Feature) -> None:
+        outcome = feature.outcome
+        # For each comparison, the largest value that does not match.
+        self._limits = [each.threshold if each.op == ">" else each.threshold - 1 for each in feature.clearings]
+        self.lowest = min(self._limits, default=_NO_LIMIT)
+        self._window = feature.window
+        self._logs = _LOGS[outcome]
+        self._stays = outcome is None or outcome is Outcome.DECLINED
+        self._counts_itself = outcome is None or outcome is Outcome.APPROVED
+        self._adds = feature.aggregate is Aggregate.SUM
+        self._field = feature.field if feature.aggregate is Aggregate.DISTINCT else None
+
+    def clears(self, value: int | None, logs: EntityLogs, subject: Subject, clock: PeriodClock) -> Clears:
+        """When each comparison ends to hold, where this is the feature's value."""
+        if value is None or value <= self.lowest:
+            return ()
+        purchase, amount_minor, _, known = subject
+        from_ms = purchase.event_time
+        counted: list[WindowLog] = []
+        for place in self._logs:
+            log = logs[place]
+            if log is not None and log.times:
+                counted.append(log)
+                if log.times[-1] > from_ms:
+                    from_ms = log.times[-1]
+        stays = self._stays and not known
+        if self._field is not None:
+            broken = self._distinct(self._field, value, counted, purchase, stays=stays)
+        else:
+            broken = self._added(value, counted, purchase.event_time, amount_minor if self._adds else 1, stays=stays)
+        return [None if broken_ms is None else self._end_ms(broken_ms, from_ms, clock) for broken_ms in broken]
+
+    def _added(
+        self, value: int, counted: Sequence[WindowLog], time_ms: int, weight: int, *, stays: bool
+    ) -> list[int | None]:
+        """For each limit, the newest time since which more is counted or summed up.
+
+        None where it is not exceeded, or always will be.
+        """
+        adds, itself = self._adds, weight if self._counts_itself else 0
+        totals: list[_Totals] = [(log.times, log.sums if adds else log.counts) for log in counted]
+        if stays:
+            totals.append(((time_ms,), (0, weight)))
+        return [_newest_over(totals, limit - itself) if itself <= limit < value else None for limit in self._limits]
+
+    def _distinct(
+        self, field: str, value: int, counted: Sequence[WindowLog], purchase: PurchaseFields, *, stays: bool
+    ) -> list[int | None]:
+        """The same where values are counted."""
+        own = value_hash(purchase, field)
+        itself = {own} if own and self._counts_itself else set[int]()
+        columns: list[_Column] = [(log.times, log.columns[field]) for log in counted if field in log.columns]
+        if stays:
+            columns.append(((purchase.event_time,), (own,)))
+        return [
+            _newest_beyond(columns, set(itself), limit) if len(itself) <= limit < value else None
+            for limit in self._limits
+        ]
+
+    def _end_ms(self, broken_ms: int, from_ms: int, clock: PeriodClock) -> int:
+        """From when on the window no longer holds the purchases since `broken_ms`, which are too many."""
+        window = self._window
+        if isinstance(window, Trailing):
+            return max(from_ms, broken_ms + window.length_ms)
+        assert isinstance(window, Calendar)
+        start_ms, end_ms = clock.bounds_ms(window.period, from_ms)
+        return from_ms if broken_ms < start_ms else end_ms
 
 
-def clears_at(
-    feature: Feature, clearing: Clearing, logs: Sequence[WindowLog], retry: Retry, clock: PeriodClock
-) -> int | None:
-    """Epoch milliseconds at which `feature op threshold` ends to hold for a retry; None: never, or unknown."""
-    if feature.aggregate not in (Aggregate.COUNT, Aggregate.SUM, Aggregate.DISTINCT):
-        return None
-    # The largest value that no longer matches.
-    limit = clearing.threshold if clearing.op == ">" else clearing.threshold - 1
-    tally = _Tally(feature, retry)
-    if tally.size > limit:
-        return None
-    from_ms = max([retry.time_ms, *(log.times[-1] for log in logs if len(log))])
-    if len(logs) == 1 and feature.aggregate is not Aggregate.DISTINCT:
-        broken_ms = _broken_by_totals(feature, logs[0], retry, limit - tally.size)
-    else:
-        broken_ms = _broken_by_walking(feature, logs, retry, tally, limit)
-    window = feature.window
-    if isinstance(window, Trailing):
-        return from_ms if broken_ms is None else max(from_ms, broken_ms + window.length_ms)
-    assert isinstance(window, Calendar)
-    start_ms, end_ms = clock.bounds_ms(window.period, from_ms)
-    return from_ms if broken_ms is None or broken_ms < start_ms else end_ms
+def _newest_over(totals: Sequence[_Totals], left: int) -> int:
+    """The newest time since which more than `left` was counted; `_NEVER_MS` where no more was counted at all."""
+    # So much was counted before a time since which more than `left` was, all totals taken together.
+    over = -left
+    for _, running in totals:
+        over += running[-1]
+    # More was counted since the one time, and no more since the other.
+    broken_ms, kept_ms = _NEVER_MS, _NO_END_MS
+    for times, running in totals:
+        low, high = bisect_right(times, broken_ms) - 1, bisect_left(times, kept_ms) - 1
+        if low == high:
+            continue
+        # Where these rows alone are too many, that is known at once.
+        low = max(low, bisect_left(running, running[-1] - left, 0, high + 1) - 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            time_ms, before = times[middle], 0
+            for of_each, counted in totals:
+                before += counted[bisect_left(of_each, time_ms)]
+            if before < over:
+                low = middle
+            else:
+                high = middle - 1
+        if low >= 0:
+            broken_ms = max(broken_ms, times[low])
+        if low + 1 < len(times):
+            kept_ms = min(kept_ms, times[low + 1])
+    return broken_ms
 
 
-def _broken_by_walking(
-    feature: Feature, logs: Sequence[WindowLog], retry: Retry, tally: _Tally, limit: int
-) -> int | None:
-    """The time of the newest row that, with all newer ones, brings the tally over the limit; None where none does."""
-    for time_ms, weight, value in _newest_first(feature, logs, retry):
-        tally.add(weight, value)
-        if tally.size > limit:
-            return time_ms
-    return None
+def _newest_beyond(columns: Sequence[_Column], values: set[int], limit: int) -> int:
+    """The newest time since which, with `values`, more than `limit` values came; `_NEVER_MS` where no more came."""
+    newest_first = [zip(reversed(times), reversed(column), strict=True) for times, column in columns]
+    for time_ms, value in newest_first[0] if len(newest_first) == 1 else merge(*newest_first, key=_time, reverse=True):
+        if value and value not in values:
+            values.add(value)
+            if len(values) > limit:
+                return time_ms
+    return _NEVER_MS
 
 
-def _broken_by_totals(feature: Feature, log: WindowLog, retry: Retry, left: int) -> int | None:
-    """The same by the running totals of one log, where no more than `left` may be counted."""
-    totals = log.sums if feature.aggregate is Aggregate.SUM else log.counts
-    times, rows = log.times, len(log.times)
-    # Rows newer than the attempt, then the attempt itself where it stays, then the older ones.
-    newer = bisect_right(times, retry.time_ms) if retry.stays else 0
-    index = bisect_left(totals, totals[rows] - left, newer, rows + 1) - 1
-    if index >= newer:
-        return times[index]
-    if not retry.stays:
-        return None
-    left -= retry.amount_minor if feature.aggregate is Aggregate.SUM else 1
-    if totals[rows] - totals[newer] > left:
-        return retry.time_ms
-    index = bisect_left(totals, totals[rows] - left, 0, newer + 1) - 1
-    return times[index] if index >= 0 else None
+@lru_cache(maxsize=4096)
+def clearers_of(plan: EntityPlan) -> tuple[Clearer, ...]:
+    """What tells when the comparisons of a plan's features end to hold, in its order."""
+    return tuple(map(Clearer, plan.features))
 
 
-class _Tally:
-    """The feature's value for a retry, while ever older rows are counted in."""
-
-    def __init__(self, feature: Feature, retry: Retry) -> None:
-        self.size = 0
-        self._values: set[int] | None = set() if feature.aggregate is Aggregate.DISTINCT else None
-        if retry.counts_itself:
-            self.add(retry.amount_minor if feature.aggregate is Aggregate.SUM else 1, retry.value)
-
-    def add(self, weight: int, value: int) -> None:
-        if self._values is None:
-            self.size += weight
-        elif value:
-            self._values.add(value)
-            self.size = len(self._values)
+@lru_cache(maxsize=4096)
+def _compared(plan: EntityPlan) -> list[tuple[int, float, Clearer]]:
+    """The features that have comparisons: slot, largest value that none of them matches, and what tells."""
+    return [
+        (slot, clearer.lowest, clearer)
+        for slot, clearer in enumerate(clearers_of(plan))
+        if plan.features[slot].clearings
+    ]
 
 
-def _newest_first(feature: Feature, logs: Sequence[WindowLog], retry: Retry) -> Iterator[tuple[int, int, int]]:
-    """(time, weight, distinct value) of every row, the attempt among them where it stays."""
-    sources: list[Iterator[tuple[int, int, int]]] = [_log_newest_first(feature, log) for log in logs]
-    if retry.stays:
-        weight = retry.amount_minor if feature.aggregate is Aggregate.SUM else 1
-        sources.append(iter([(retry.time_ms, weight, retry.value)]))
-    return merge(*sources, key=lambda row: -row[0])
-
-
-def _log_newest_first(feature: Feature, log: WindowLog) -> Iterator[tuple[int, int, int]]:
-    totals = log.sums if feature.aggregate is Aggregate.SUM else log.counts
-    column = log.columns.get(feature.field) if feature.field is not None else None
-    for index in range(len(log) - 1, -1, -1):
-        value = column[index] if column is not None else 0
-        yield log.times[index], totals[index + 1] - totals[index], value
+def clears_of_all(
+    plan: EntityPlan, values: Sequence[int | None], logs: EntityLogs, subject: Subject, clock: PeriodClock
+) -> list[Clears]:
+    """What clears each of a plan's features, whose values these are."""
+    clears: list[Clears] = [()] * len(values)
+    for slot, lowest, clearer in _compared(plan):
+        value = values[slot]
+        if value is not None and value > lowest:
+            clears[slot] = clearer.clears(value, logs, subject, clock)
+    return clears

@@ -14,6 +14,7 @@ from rules.accounts import Accounts
 from rules.anomaly import Observation, Population, Score, learn, score
 from rules.approval_text import approval
 from rules.calendar import period_clock
+from rules.clearing import Clears
 from rules.credit import Available
 from rules.entity import entity_key
 from rules.entity_books import Book
@@ -24,7 +25,7 @@ from rules.plan import EntityPlan, RulesetPlan
 from rules.reservation import Reservation
 from rules.reservations import Reservations
 from rules.route import Stamp
-from rules.velocity import Clears, EntityLogs, Subject, clears_of
+from rules.velocity import EntityLogs, Subject
 from rules.watermark import Watermark
 
 _POPULATION: Final = b"Q"
@@ -179,8 +180,7 @@ class Decider:
         verdict = _NOTHING
         if hits:
             clears = LazyClears(ruleset, visits, values, stamps, subject)
-            local = ruleset.clock.local(purchase.event_time)
-            facts = Facts(purchase, amount_minor, values, clears, anomaly, *available, local)
+            facts = Facts(purchase, amount_minor, values, clears, anomaly, *available, ruleset.clock)
             verdict = ruleset.verdict(hits, facts)
         late = late or purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
         if not known:
@@ -268,6 +268,8 @@ def _measure(
 class LazyClears(Sequence[Clears]):
     """For each of a plan's features, when its comparisons end to hold: worked out for those that are asked."""
 
+    __slots__ = ("_ruleset", "_stamps", "_subject", "_values", "_visits")
+
     def __init__(
         self,
         ruleset: CompiledRuleset,
@@ -279,24 +281,25 @@ class LazyClears(Sequence[Clears]):
         self._ruleset = ruleset
         self._visits = visits
         self._values = values
-        self._stamps = dict(stamps)
+        self._stamps = stamps
         self._subject = subject
 
     def __len__(self) -> int:
         return len(self._ruleset.plan.features)
 
     def __getitem__(self, slot: int) -> Clears:  # pyright: ignore[reportIncompatibleMethodOverride]  # never sliced
-        plan, number = self._ruleset.plan, slot
-        for entity, visit in zip(plan.desk, self._visits, strict=True):
+        of_desk = self._ruleset.desk_clearers
+        if slot < len(of_desk):
+            number, clearer = of_desk[slot]
+            visit = self._visits[number]
+            if visit is None:
+                return ()
+            return clearer.clears(self._values[slot], visit[2], self._subject, self._ruleset.clock)
+        number = slot - len(of_desk)
+        stamped = dict(self._stamps)
+        for entity in self._ruleset.plan.stations:
             if number < len(entity.features):
-                if visit is None:
-                    return ()
-                feature, value = entity.features[number], self._values[slot]
-                return clears_of(feature, value, visit[2], self._subject, self._ruleset.clock)
-            number -= len(entity.features)
-        for entity in plan.stations:
-            if number < len(entity.features):
-                stamp = self._stamps.get(entity.name)
+                stamp = stamped.get(entity.name)
                 return stamp[number][1] if stamp else ()
             number -= len(entity.features)
         raise IndexError(slot)

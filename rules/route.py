@@ -11,8 +11,8 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta, MsgspecError
 from msgspec.json import Decoder, Encoder
 
+from rules.clearing import Clears
 from rules.fold import Headers, SourceRecord
-from rules.velocity import Clears
 
 ROUTE_HEADER: Final = "stopbank-route"
 PURCHASE: Final = "purchase"

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from models.purchase_fields import PurchaseFields
 from rules.calendar import period_clock
+from rules.clearing import clears_of_all
 from rules.entity import transaction_hash
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import Stamp, stamp_of
-from rules.velocity import Subject, clears_of_all, values_of
+from rules.velocity import Subject, values_of
 from rules.watermark import Watermark
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -21,7 +20,7 @@ from models.money import convert_minor
 from models.purchase import Purchase
 from models.settlement import Settlement, SettlementResult
 from rules.language.compile import CompiledRuleset
-from rules.language.explain import explain
+from rules.language.explain import Explainer
 from rules.language.facts import Facts
 from rules.language.interpreter import truth
 from rules.plan import Clearing, EntityPlan, Feature
@@ -63,7 +62,6 @@ class LineOracle:
         self._plan = ruleset.plan
         self._zone = ZoneInfo(ruleset.plan.time_zone)
         self._slots = {feature.name: slot for slot, feature in enumerate(ruleset.plan.features)}
-        self._features = {feature.name: feature for feature in ruleset.plan.features}
         self._entities: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], Entity] = defaultdict(Entity)
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
         # Transactions that came to a station later than is allowed.
@@ -174,7 +172,7 @@ class LineOracle:
             None,
             None if limit is None else limit - account.used_minor,
             limit,
-            datetime.fromtimestamp(purchase.event_time / 1000, self._zone),
+            self.ruleset.clock,
         )
         live, shadow = list[Reason](), list[Reason]()
         final = False
@@ -182,7 +180,7 @@ class LineOracle:
             if truth(condition, facts, self._slots) is not True:
                 continue
             says = Action.APPROVE if rule.then == "allow" else Action(rule.then)
-            reason = Reason(rule.id, rule.code, says, *explain(condition, facts, self._slots, self._features))
+            reason = Reason(rule.id, rule.code, says, *Explainer(condition, self._plan).why(facts))
             (shadow if rule.mode == "shadow" else live).append(reason)
             final = final or (rule.final and rule.mode == "live")
         latest_ms = account.latest_ms

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from models.purchase_fields import PurchaseFields
+from rules.calendar import PeriodClock
 from rules.language.facts import boolean_of, compute, number_of, text_of
 from rules.language.typed import (
+    LOCAL_TIME_FIELDS,
     NEVER_MISSING,
     OPPOSITE,
     All,
@@ -30,14 +33,14 @@ from rules.language.typed import (
     Value,
 )
 
-# Where a field is read from; purchase fields are attributes of `p`.
+# Where a field is read from; purchase fields are attributes of `p`. `_local` is its time in the ruleset's time zone.
 _FIELD_TEXT: Final = {
     "amount": "amount",
     "anomaly": "anomaly",
     "available_credit": "available",
     "credit_limit": "limit",
-    "hour": "local.hour",
-    "day_of_week": "local.isoweekday()",
+    "hour": "_local.hour",
+    "day_of_week": "_local.isoweekday()",
     "instalments": "(p.instalments.count if p.instalments is not None else None)",
 }
 _ATTRIBUTE_READERS: Final = {Type.TEXT: "_text", Type.BOOLEAN: "_boolean", Type.ANY: ""}
@@ -51,21 +54,34 @@ _HELPERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
+# Given a purchase, its amount in the ruleset's currency, the values of the plan's features, how unusual it is, what is
+# left of the credit and the credit limit; returns a bit for each rule that matches, in file order.
+Matches = Callable[
+    [PurchaseFields, int, Sequence[int | None], float | None, int | None, int | None],
+    int,
+]
+
+
 class Writer:
     """Writes the function; collects what it binds."""
 
-    def __init__(self, slots: Mapping[str, int]) -> None:
+    def __init__(self, slots: Mapping[str, int], clock: PeriodClock) -> None:
         self._slots = slots
+        self._asks_local_time = False
         self._locals: dict[str, str] = {}
         self._names: dict[tuple[str, Any], str] = {}
-        self.bound: dict[str, Any] = dict(_HELPERS)
+        self.bound: dict[str, Any] = {**_HELPERS, "_clock": clock}
 
     def function(self, conditions: Sequence[Condition]) -> str:
-        """Text of `matches(p, amount, values, anomaly, available, limit, local)`: a bit for each true condition."""
+        """Text of `matches(p, amount, values, anomaly, available, limit)`: a bit for each true condition."""
         tests = [f"    if {self.true(condition)}: hits |= {1 << number}" for number, condition in enumerate(conditions)]
-        head = "def matches(p, amount, values, anomaly, available, limit, local):"
+        head = ["def matches(p, amount, values, anomaly, available, limit):"]
+        if self._slots:
+            head.append(f"    {', '.join(map(_feature, range(len(self._slots))))}, = values")
+        if self._asks_local_time:
+            head.append("    _local = _clock.local(p.event_time)")
         reads = [f"    {name} = {text}" for text, name in self._locals.items()]
-        return "\n".join([head, *reads, "    hits = 0", *tests, "    return hits", ""])
+        return "\n".join([*head, *reads, "    hits = 0", *tests, "    return hits", ""])
 
     def true(self, condition: Condition) -> str:
         """An expression that is True exactly where the condition is true."""
@@ -119,6 +135,7 @@ class Writer:
 
     def _read(self, value: Value) -> str:
         if isinstance(value, FieldValue):
+            self._asks_local_time = self._asks_local_time or value.name in LOCAL_TIME_FIELDS
             return _FIELD_TEXT.get(value.name, f"p.{value.name}")
         if isinstance(value, AttributeValue):
             name = self._bind(value.name)
@@ -127,7 +144,7 @@ class Writer:
             left, right = self._value(value.left), self._value(value.right)
             return f"_compute({self._bind(value.op)}, {left}, {right})"
         assert not isinstance(value, Const)
-        return f"values[{self._slots[value.feature.name]}]"
+        return _feature(self._slots[value.feature.name])
 
     def _local(self, text: str) -> str:
         if text.isidentifier():
@@ -141,9 +158,16 @@ class Writer:
         return name
 
 
-def compile_matches(conditions: Sequence[Condition], slots: Mapping[str, int]) -> Callable[..., int]:
-    """The function that says which conditions are true: see `Writer.function`."""
-    writer = Writer(slots)
+def _feature(slot: int) -> str:
+    return f"f{slot}"
+
+
+def compile_matches(conditions: Sequence[Condition], slots: Mapping[str, int], clock: PeriodClock) -> Matches:
+    """The function that says which conditions are true: see `Writer.function`.
+
+    `slots` are those of all features that the conditions ask for, `clock` is that of the ruleset's time zone.
+    """
+    writer = Writer(slots, clock)
     text = writer.function(conditions)
     scope: dict[str, Any] = dict(writer.bound)
     # The text holds names, operators and slot numbers only: whatever an analyst wrote is bound by name.

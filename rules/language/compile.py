@@ -17,20 +17,21 @@ from models.purchase_fields import PurchaseFields
 from models.ruleset import RulesetDocument
 from rules.approval_text import ApprovalText, approval_text
 from rules.calendar import PeriodClock, period_clock
+from rules.clearing import Clearer, clearers_of
 from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
-from rules.language.codegen import compile_matches
+from rules.language.codegen import Matches, compile_matches
 from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
 from rules.language.document import RuleFile, read_rule_file
-from rules.language.explain import explain
+from rules.language.explain import Explainer
 from rules.language.facts import Facts
 from rules.language.params import asked_in, content_of, overridden, refused_tries
 from rules.language.parser import parse_expression
-from rules.language.planning import plan_of, values_of
+from rules.language.planning import plan_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
-from rules.language.typed import LOCAL_TIME_FIELDS, Condition, FieldValue
-from rules.plan import EntityPlan, Feature, RulesetPlan
+from rules.language.typed import Condition
+from rules.plan import EntityPlan, RulesetPlan
 from rules.velocity import values_of as values_of_features
 
 _VERSION_CHARS: Final = 16
@@ -49,6 +50,17 @@ class Verdict(NamedTuple):
     shadow: list[Reason]
 
 
+class _Rule(NamedTuple):
+    """What is said of a purchase that a rule matches."""
+
+    id: str
+    code: str
+    action: Action
+    final: bool
+    in_shadow: bool
+    explainer: Explainer
+
+
 @dataclass(frozen=True)
 class CompiledRuleset:
     """A ruleset ready to judge. `version` is a hash of its content: comments and layout do not change it."""
@@ -58,11 +70,9 @@ class CompiledRuleset:
     document: RulesetDocument
     plan: RulesetPlan
     conditions: tuple[Condition, ...]
-    _matches: Callable[..., int] = field(repr=False)
+    # Which rules match.
+    hits: Matches = field(repr=False)
     clock: PeriodClock = field(repr=False)
-    _asks_local_time: bool = field(repr=False)
-    _slots: Mapping[str, int] = field(repr=False)
-    _features: Mapping[str, Feature] = field(repr=False)
 
     @cached_property
     def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
@@ -86,52 +96,54 @@ class CompiledRuleset:
     ) -> Verdict:
         """Judge a purchase by the values of the plan's features, in its order; money in the ruleset's currency."""
         hits = self.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
-        local = self.clock.local(purchase.event_time)
-        return self.verdict(
-            hits, Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, local)
+        facts = Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, self.clock)
+        return self.verdict(hits, facts)
+
+    @cached_property
+    def desk_clearers(self) -> tuple[tuple[int, Clearer], ...]:
+        """For each feature that is kept with the account: the place of its entity, and what tells when it clears."""
+        return tuple(
+            (number, clearer) for number, entity in enumerate(self.plan.desk) for clearer in clearers_of(entity)
         )
 
-    def hits(
-        self,
-        purchase: PurchaseFields,
-        amount_minor: int,
-        values: Sequence[int | None],
-        anomaly: float | None,
-        available_minor: int | None,
-        limit_minor: int | None,
-    ) -> int:
-        """Which rules match: a bit each, in file order."""
-        local = self.clock.local(purchase.event_time) if self._asks_local_time else None
-        return self._matches(purchase, amount_minor, values, anomaly, available_minor, limit_minor, local)
+    @cached_property
+    def _rules(self) -> list[_Rule]:
+        return [
+            _Rule(
+                rule.id, rule.code, _ACTIONS[rule.then], rule.final, rule.mode == "shadow",
+                Explainer(condition, self.plan),
+            )
+            for rule, condition in zip(self.document.rules, self.conditions, strict=True)
+        ]  # fmt: skip
 
     def verdict(self, hits: int, facts: Facts) -> Verdict:
         """The verdict where the rules in `hits` (a bit each, in file order) matched."""
         reasons: list[Reason] = []
         shadow: list[Reason] = []
-        said: set[str] = set()
+        said: set[Action] = set()
         final = False
-        for number, rule in enumerate(self.document.rules):
-            if not hits >> number & 1:
-                continue
-            why = explain(self.conditions[number], facts, self._slots, self._features)
-            reason = Reason(rule.id, rule.code, _ACTIONS[rule.then], *why)
-            if rule.mode == "shadow":
+        while hits:
+            lowest = hits & -hits
+            hits ^= lowest
+            rule_id, code, action, is_final, in_shadow, explainer = self._rules[lowest.bit_length() - 1]
+            reason = Reason(rule_id, code, action, *explainer.why(facts))
+            if in_shadow:
                 shadow.append(reason)
                 continue
             reasons.append(reason)
-            said.add(rule.then)
-            final = final or rule.final
+            said.add(action)
+            final = final or is_final
         return Verdict(_action(said, final=final), final, reasons, shadow)
 
 
-def _action(said: set[str], *, final: bool) -> Action:
+def _action(said: set[Action], *, final: bool) -> Action:
     if final:
         return Action.BLOCK
-    if "allow" in said:
+    if Action.APPROVE in said:
         return Action.APPROVE
-    if "block" in said:
+    if Action.BLOCK in said:
         return Action.BLOCK
-    return Action.FLAG if "flag" in said else Action.APPROVE
+    return Action.FLAG if Action.FLAG in said else Action.APPROVE
 
 
 class CheckedFile(NamedTuple):
@@ -234,22 +246,16 @@ def part_of(ruleset: CompiledRuleset, wanted: Callable[[Condition], bool]) -> Co
 
 def _compiled(document: RulesetDocument, conditions: tuple[Condition, ...], version: str) -> CompiledRuleset:
     plan = plan_of(document, conditions)
-    slots = {feature.name: slot for slot, feature in enumerate(plan.features)}
+    slots = {name: slot for slot, name in enumerate(plan.feature_names)}
+    clock = period_clock(document.time_zone)
     return CompiledRuleset(
         id=document.ruleset,
         version=version,
         document=document,
         plan=plan,
         conditions=conditions,
-        _matches=compile_matches(conditions, slots),
-        clock=period_clock(document.time_zone),
-        _asks_local_time=any(
-            isinstance(value, FieldValue) and value.name in LOCAL_TIME_FIELDS
-            for condition in conditions
-            for value in values_of(condition)
-        ),
-        _slots=slots,
-        _features={feature.name: feature for feature in plan.features},
+        hits=compile_matches(conditions, slots, clock),
+        clock=clock,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from models.purchase_fields import PurchaseFields
-from rules.language.typed import AttributeValue, Computed, Const, Constant, FieldValue, Type, Value
+from rules.calendar import PeriodClock
+from rules.language.typed import AttributeValue, Const, Constant, FieldValue, Measured, Type, Value
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
@@ -26,7 +26,7 @@ _MAX_WHOLE: Final = 2**63 - 1
 class Facts(NamedTuple):
     """All about one purchase. `values` and `clears` are in the order of the plan's features.
 
-    `amount_minor` is in the ruleset's currency, like the credit; `local` is the event time in its time zone.
+    `amount_minor` is in the ruleset's currency, like the credit; `clock` is that of its time zone.
     """
 
     purchase: PurchaseFields
@@ -36,7 +36,7 @@ class Facts(NamedTuple):
     anomaly: float | None
     available_minor: int | None
     limit_minor: int | None
-    local: datetime
+    clock: PeriodClock
 
 
 def field_of(name: str, facts: Facts) -> Constant | None:
@@ -51,9 +51,9 @@ def field_of(name: str, facts: Facts) -> Constant | None:
         case "credit_limit":
             return facts.limit_minor
         case "hour":
-            return facts.local.hour
+            return facts.clock.hour(facts.purchase.event_time)
         case "day_of_week":
-            return facts.local.isoweekday()
+            return facts.clock.local(facts.purchase.event_time).isoweekday()
         case "instalments":
             plan = facts.purchase.instalments
             return plan.count if plan is not None else None
@@ -114,12 +114,12 @@ def _exactly(op: str, left: Any, right: Any) -> Any:
 
 def read(value: Value, facts: Facts, slots: Mapping[str, int]) -> Any:
     """A value of the typed tree; None where it is unknown. `slots` maps a feature to its place in `values`."""
+    if isinstance(value, Measured):
+        return facts.values[slots[value.feature.name]]
     if isinstance(value, Const):
         return value.value
     if isinstance(value, FieldValue):
         return field_of(value.name, facts)
     if isinstance(value, AttributeValue):
         return attribute_of(value.name, value.type, facts)
-    if isinstance(value, Computed):
-        return compute(value.op, read(value.left, facts, slots), read(value.right, facts, slots))
-    return facts.values[slots[value.feature.name]]
+    return compute(value.op, read(value.left, facts, slots), read(value.right, facts, slots))

@@ -8,7 +8,6 @@ import numpy as np
 
 from models.decision import Reason
 from models.purchase import Purchase, decode_purchase
-from rules.calendar import period_clock
 from rules.columns.evaluate import ColumnarRuleset, Evaluated
 from rules.language.compile import CompiledRuleset
 from rules.language.facts import Facts
@@ -23,7 +22,6 @@ class ColumnarPath:
     def __init__(self, ruleset: CompiledRuleset) -> None:
         self._ruleset = ruleset
         self._columnar = ColumnarRuleset(ruleset)
-        self._clock = period_clock(ruleset.plan.time_zone)
         self._block: Block | None = None
         self._evaluated: Evaluated | None = None
 
@@ -44,8 +42,8 @@ class ColumnarPath:
         values = list(self.features(row).values())
         hits = sum(1 << int(number) for number in np.flatnonzero(evaluated.hits[:, row]))
         unasked: list[tuple[int | None, ...]] = [()] * len(values)
-        local = self._clock.local(purchase.event_time)
-        facts = Facts(purchase, int(evaluated.amount_minor[row]), values, unasked, None, None, None, local)
+        amount_minor = int(evaluated.amount_minor[row])
+        facts = Facts(purchase, amount_minor, values, unasked, None, None, None, self._ruleset.clock)
         return self._ruleset.verdict(hits, facts).reasons
 
     def features(self, row: int) -> Mapping[str, int | None]:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from models.purchase import Purchase
 from rules.calendar import period_clock
+from rules.clearing import Clears, clears_of_all
 from rules.entity import entity_key, transaction_hash
 from rules.logbook import Book, Logbook
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome, RulesetPlan, Trailing
-from rules.velocity import Clears, Subject, clears_of_all, values_of
+from rules.velocity import Subject, values_of
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.purchase import Purchase
 from rules.calendar import period_clock
+from rules.clearing import clears_of_all
 from rules.entity import transaction_hash
 from rules.entity_books import Book
 from rules.logbook import Logbook
@@ -25,7 +26,7 @@ from rules.plan import (
     Trailing,
     Window,
 )
-from rules.velocity import Subject, clears_of_all, values_of
+from rules.velocity import Subject, values_of
 from tests.oracle import APPROVED, DECLINED, EntityHistory, Seen, clears_at, value_of
 
 ZONE = "Europe/Berlin"

@@ -42,9 +42,8 @@ def evaluated(compiled: CompiledRuleset, world: World) -> Verdict:
 
 
 def facts_of(compiled: CompiledRuleset, world: World) -> Facts:
-    local = period_clock(world.zone).local(world.purchase.event_time)
-    values = values_of(compiled, world)
-    return Facts(world.purchase, world.amount, values, [], world.anomaly, world.available, world.limit, local)
+    clock, values = period_clock(world.zone), values_of(compiled, world)
+    return Facts(world.purchase, world.amount, values, [], world.anomaly, world.available, world.limit, clock)
 
 
 @DRAWN
