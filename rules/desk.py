@@ -231,11 +231,11 @@ class Desk:
     def _answer(self, case: Case, purchase: PurchaseFields, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
-        body = body_of(purchase)
         first = self._decided.find(account_id, transaction)
         if first is not None:
-            if first.body != body:
-                return _conflict(case, purchase, differing_fields(first.body, body))
+            fields = differing_fields(first.body, body_of(purchase))
+            if fields:
+                return _conflict(case, purchase, fields)
             if self._notice is not None:
                 self._notice(None)
             return _announced(first.account_id, first.action, first.text, case)
@@ -247,7 +247,11 @@ class Desk:
             settled = settling.pass_time(plan, account_id, now_ms)
         decision = decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late)
         text, action = encode_decision(decision), decision.action
-        self._decided.keep(decision, transaction, body, text, decider.now_ms)
+        if _is_plain(decision):
+            account, values = decider.accounts.get(account_id), [*decision.features.values()]
+            self._decided.keep_plain(account, case.ruleset, purchase, transaction, values, decider.now_ms)
+        else:
+            self._decided.keep(decision, purchase, transaction, decider.now_ms)
         outputs = _announced(account_id, action, text, case)
         outputs += self._answers.decided(account_id, transaction, text)
         if action == Action.BLOCK:
@@ -260,6 +264,12 @@ class Desk:
         if settled:
             outputs += announced(settled)
         return outputs
+
+
+def _is_plain(decision: Decision) -> bool:
+    """Whether a purchase was approved, and nothing else is said of it."""
+    _, _, action, reasons, shadow, anomaly, _, _, _, _, _, _, _, late, degraded = decision
+    return action is Action.APPROVE and not (reasons or shadow or anomaly is not None or late or degraded)
 
 
 def _forwarded(case: Case, account_id: str) -> Output:

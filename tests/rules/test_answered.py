@@ -14,7 +14,7 @@ from rules import answered, block_log
 from rules.accounts import Accounts
 from rules.answered import KEEP_PER_ACCOUNT, Answers
 from rules.block_log import KEEP_MS
-from rules.body import BODY_BYTES
+from rules.body import Body
 from rules.decided import FirstDecision
 from rules.degraded import BREAKER_OPEN, DEADLINE, DEFAULT, STATELESS_RULES
 from rules.entity import transaction_hash
@@ -41,8 +41,7 @@ def first_of(full: Decision) -> FirstDecision:
     return FirstDecision(
         full.account_id,
         transaction_hash(full.transaction_id),
-        bytes(BODY_BYTES),
-        full.event_time,
+        Body(full.amount, full.currency, full.event_time, b"", b""),
         Action(full.action),
         encode_decision(full),
     )

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import Action, Decision, encode_decision
+from models.plain_purchase import PlainPurchase
 from rules import block_log, decided
 from rules.accounts import Accounts
 from rules.block_log import KEEP_MS
-from rules.body import BODY_BYTES
+from rules.body import body_of
 from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision
 from rules.entity import transaction_hash
 from tests.models.test_decision import DECISIONS, REASON
 
-BODY = bytes(range(BODY_BYTES))
 START_MS = 1_772_431_200_000
 FEATURES = {"count(account_id, 1h)": 3, "since(account_id)": None}
 SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v3", ())])
@@ -35,12 +35,23 @@ def flagged(number: int, account: str = "a-1", event_time_ms: int = START_MS) ->
     return approval(number, account, event_time_ms)._replace(action=Action.FLAG, reasons=[REASON])
 
 
+def purchase_of(decision: Decision) -> PlainPurchase:
+    return PlainPurchase(
+        decision.transaction_id,
+        decision.account_id,
+        decision.amount,
+        decision.currency,
+        decision.event_time,
+        "m-1001",
+        "5411",
+    )
+
+
 def first_of(decision: Decision) -> FirstDecision:
     return FirstDecision(
         decision.account_id,
         transaction_hash(decision.transaction_id),
-        BODY,
-        decision.event_time,
+        body_of(purchase_of(decision)),
         Action(decision.action),
         encode_decision(decision),
     )
@@ -54,8 +65,7 @@ class Kept:
         self.state: dict[bytes, bytes] = {}
 
     def keep(self, decision: Decision, now_ms: int = START_MS) -> None:
-        transaction, text = transaction_hash(decision.transaction_id), encode_decision(decision)
-        self.decided.keep(decision, transaction, BODY, text, now_ms)
+        self.decided.keep(decision, purchase_of(decision), transaction_hash(decision.transaction_id), now_ms)
 
     def find(self, decision: Decision) -> FirstDecision | None:
         transaction = transaction_hash(decision.transaction_id)
@@ -115,7 +125,7 @@ def test_of_plain_approvals_a_block_holds_once_what_they_have_in_common() -> Non
     kept.end_run()
     (block,) = kept.state.values()
     assert block.count(b"since(account_id)") == block.count(b"checkout") == 1
-    assert len(block) < 50 * (BODY_BYTES + 65)
+    assert len(block) < 50 * (99)
 
 
 @pytest.mark.parametrize(
