@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Generic, TypeVar
@@ -22,6 +22,8 @@ _pack_sequence = _SEQUENCE.pack
 # What an account has of an entry: its transaction and its sequence.
 _ROW_BYTES: Final = 16
 _SEQUENCE_AT: Final = 8
+# Of an account's rows those that are gone are let go of whenever there are a multiple of eight.
+_LOOKED_AT: Final = 8 * _ROW_BYTES
 _TRANSACTION_BYTES: Final = 8
 _TIME_BYTES: Final = 8
 # A state record: the oldest sequence that was kept when it was written, and how many entries are in it. Behind that
@@ -80,7 +82,8 @@ class BlockLog(Generic[_Entry]):
         self._open.append(entry)
         self._times.append(event_time_ms)
         self._transactions += transaction
-        if latest:
+        size = len(latest)
+        if size >= self._keep_bytes or not size % _LOOKED_AT:
             latest = self._bounded(latest)
         if self._oldest_ms < now_ms - KEEP_MS or self._kept > KEEP_IN_ALL:
             self.let_go(now_ms)
@@ -128,15 +131,15 @@ class BlockLog(Generic[_Entry]):
 
     def _bounded(self, latest: bytes) -> bytes:
         """What an account has of its latest entries, without those that are gone, with room for one more."""
-        (first,) = _SEQUENCE.unpack_from(latest, _SEQUENCE_AT)
-        while first < self._oldest or len(latest) >= self._keep_bytes:
+        begin, end = 0, len(latest)
+        while begin < end:
+            (first,) = _SEQUENCE.unpack_from(latest, begin + _SEQUENCE_AT)
             if first >= self._oldest:
+                if end - begin < self._keep_bytes:
+                    break
                 self._forget(first)
-            latest = latest[_ROW_BYTES:]
-            if not latest:
-                break
-            (first,) = _SEQUENCE.unpack_from(latest, _SEQUENCE_AT)
-        return latest
+            begin += _ROW_BYTES
+        return latest[begin:]
 
     def _forget(self, sequence: int) -> None:
         times, at = self._times, sequence - self._column_begin
@@ -163,9 +166,12 @@ class BlockLog(Generic[_Entry]):
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
         self._close()
-        number = bisect_left(self._begins, self._written)
-        for each in range(number, len(self._begins)):
-            yield self._block_key(self._begins[each]), self._record(each)
+        end, written = self._next, self._written
+        for begin, block in zip(reversed(self._begins), reversed(self._blocks), strict=True):
+            if begin < written:
+                break
+            yield self._block_key(begin), self._record(block, begin, end)
+            end = begin
         self._written = self._next
         dropped, self._dropped = self._dropped, []
         for begin in dropped:
@@ -189,9 +195,8 @@ class BlockLog(Generic[_Entry]):
             del self._times[:cut], self._transactions[: cut * _TRANSACTION_BYTES]
             self._column_begin += cut
 
-    def _record(self, number: int) -> bytes:
-        block = self._blocks[number]
-        count, begin = EntryBlock(block).count, self._begins[number] - self._column_begin
+    def _record(self, block: bytes, begin: int, end: int) -> bytes:
+        count, begin = end - begin, begin - self._column_begin
         times = struct.pack(f"<{count}q", *self._times[begin : begin + count])
         transactions = self._transactions[begin * _TRANSACTION_BYTES : (begin + count) * _TRANSACTION_BYTES]
         return b"".join((_RECORD.pack(self._oldest, count), transactions, times, block))

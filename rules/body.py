@@ -19,9 +19,12 @@ _TOLD: Final = ("amount", "currency", "event_time")
 _OTHERS: Final = tuple(name for name in FIELDS if name not in _TOLD)
 # Most purchases have none of the last three.
 _RARE: Final = 3
-_NONE_RARE: Final = b"\n" * _RARE
+_NO_MARKS: Final = (0,) * _RARE
 _DIGEST_BYTES: Final = 8
-_MARKS: Final = struct.Struct(f"<{len(_OTHERS)}H")
+_USUAL_MARKS: Final = struct.Struct(f"<{len(_OTHERS) - _RARE}H")
+# Marks of the last three fields, behind the number of the purchase that has any.
+_RARE_ROW: Final = struct.Struct(f"<{1 + _RARE}H")
+_PLACE: Final = struct.Struct("<2d")
 _BLAKE2B: Final = blake2b(digest_size=_DIGEST_BYTES)
 _ZEROS: Final = repeat(0)
 
@@ -33,7 +36,7 @@ class Body(NamedTuple):
     currency: str
     event_time: int
     digest: bytes
-    marks: bytes
+    marks: tuple[int, ...]
 
 
 def body_of(purchase: PurchaseFields) -> Body:
@@ -44,38 +47,49 @@ def body_of(purchase: PurchaseFields) -> Body:
 def pack_bodies(purchases: Sequence[PurchaseFields]) -> bytes:
     """What bodies have beside what decisions tell: digests (BLAKE2b, RFC 7693), and behind them marks (CRC-16).
 
-    Marks are of all fields, or of all but the last three where no purchase has these.
+    Marks are of all fields but the last three for each purchase, and behind that of these for those that have any.
     """
-    texts = [_text_of(purchase) for purchase in purchases]
-    digests = [*map(_digest, texts)]
-    usual = len(_OTHERS) - _RARE - 1
-    counts = [text.count(b"\n") for text in texts]
-    if max(counts) > usual:
-        texts = [text if count > usual else text + _NONE_RARE for text, count in zip(texts, counts, strict=True)]
-    marks = [*map(crc_hqx, b"\n".join(texts).split(b"\n"), _ZEROS)]
-    return b"".join((*digests, struct.pack(f"<{len(marks)}H", *marks)))
+    usual = [
+        # One field a line: no text in them has a line end.
+        f"{each.merchant_id}\n{each.mcc}\n{each.card_id or ''}\n{each.device_id or ''}\n"
+        f"{each.ip or ''}\n{each.country or ''}\n{each.channel or ''}".encode()
+        for each in purchases
+    ]
+    rare = {
+        number: _rare_of(each)
+        for number, each in enumerate(purchases)
+        if each.location is not None or each.instalments is not None or each.attributes
+    }
+    texts = [*usual]
+    for number, text in rare.items():
+        texts[number] += b"\n" + text
+    marks = _marks_of(b"\n".join(usual))
+    rows = [_RARE_ROW.pack(number, *_marks_of(text)) for number, text in rare.items()]
+    return b"".join((*map(_digest, texts), struct.pack(f"<{len(marks)}H", *marks), *rows))
 
 
 def body_in(packed: bytes, count: int, number: int, amount: int, currency: str, event_time: int) -> Body:
     """One of so many packed bodies, with what its decision tells."""
     marks_at, at = count * _DIGEST_BYTES, number * _DIGEST_BYTES
-    width = (len(packed) - marks_at) // count
-    marks = packed[marks_at + number * width : marks_at + (number + 1) * width].ljust(_MARKS.size, b"\0")
-    return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], marks)
+    rows_at = marks_at + count * _USUAL_MARKS.size
+    marks = _USUAL_MARKS.unpack_from(packed, marks_at + number * _USUAL_MARKS.size)
+    for each, *others in _RARE_ROW.iter_unpack(packed[rows_at:]):
+        if each == number:
+            return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *others))
+    return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *_NO_MARKS))
 
 
-def _text_of(purchase: PurchaseFields) -> bytes:
-    # One field a line: no text in them has a line end.
-    text = (
-        f"{purchase.merchant_id}\n{purchase.mcc}\n{purchase.card_id or ''}\n{purchase.device_id or ''}\n"
-        f"{purchase.ip or ''}\n{purchase.country or ''}\n{purchase.channel or ''}"
-    )
+def _marks_of(text: bytes) -> Sequence[int]:
+    """A mark of each line."""
+    return [*map(crc_hqx, text.split(b"\n"), _ZEROS)]
+
+
+def _rare_of(purchase: PurchaseFields) -> bytes:
+    """The last three fields, of a purchase that has any of them."""
     location, instalments = purchase.location, purchase.instalments
-    if location is not None or instalments is not None or purchase.attributes:
-        place = "" if location is None else f"{location.lat} {location.lon}"
-        parts = "" if instalments is None else f"{instalments.count} {instalments.interval_days}"
-        text = f"{text}\n{place}\n{parts}\n{_attributes_text(purchase)}"
-    return text.encode()
+    place = "" if location is None else _PLACE.pack(location.lat, location.lon).hex()
+    parts = "" if instalments is None else f"{instalments.count} {instalments.interval_days}"
+    return f"{place}\n{parts}\n{_attributes_text(purchase)}".encode()
 
 
 def _digest(text: bytes) -> bytes:
@@ -100,6 +114,6 @@ def differing_fields(body: Body, other: Body) -> Sequence[str]:
     told = [name for name in _TOLD if getattr(body, name) != getattr(other, name)]
     if body.digest == other.digest:
         return told
-    pairs = zip(_OTHERS, _MARKS.unpack(body.marks), _MARKS.unpack(other.marks), strict=True)
+    pairs = zip(_OTHERS, body.marks, other.marks, strict=True)
     marked = [name for name, mark, other_mark in pairs if mark != other_mark]
     return [*told, *(marked or ([] if told else _OTHERS))]

@@ -92,13 +92,21 @@ class Decided(BlockLog[_Entry]):
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
-        for sequence in self._of(account_id, transaction):
-            return self._first(account_id, transaction, sequence)
+        account = self._accounts.find(account_id)
+        return self.find_of(account, transaction) if account is not None else None
+
+    def find_of(self, account: Account, transaction: bytes) -> FirstDecision | None:
+        """The first decision on a transaction of an account, if it is still kept."""
+        # What nearly all purchases find is nothing.
+        if transaction in account.decided:
+            for sequence in self.sequences(account.decided, transaction):
+                return self._first(account.account_id, transaction, sequence)
         return None
 
     def knows(self, account_id: str, transaction: bytes) -> bool:
         """Whether the first decision on a transaction of an account is still kept."""
-        return bool(self._of(account_id, transaction))
+        account = self._accounts.find(account_id)
+        return account is not None and bool(self.sequences(account.decided, transaction))
 
     def find_in_all(self, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of any account; the earliest, where there are several."""
@@ -107,10 +115,6 @@ class Decided(BlockLog[_Entry]):
             return None
         block, number = self._entry_at(sequence)
         return self._first(block.account_ids()[number], transaction, sequence)
-
-    def _of(self, account_id: str, transaction: bytes) -> Sequence[int]:
-        account = self._accounts.find(account_id)
-        return self.sequences(account.decided, transaction) if account is not None else ()
 
     def _first(self, account_id: str, transaction: bytes, sequence: int) -> FirstDecision:
         block, number = self._entry_at(sequence)

@@ -231,7 +231,8 @@ class Desk:
     def _answer(self, case: Case, purchase: PurchaseFields, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
-        first = self._decided.find(account_id, transaction)
+        account = self._decider.accounts.get(account_id)
+        first = self._decided.find_of(account, transaction)
         if first is not None:
             fields = differing_fields(first.body, body_of(purchase))
             if fields:
@@ -248,7 +249,7 @@ class Desk:
         decision = decider.decide(case.ruleset, purchase, amount_minor, transaction, case.stamps, late=case.late)
         text, action = encode_decision(decision), decision.action
         if _is_plain(decision):
-            account, values = decider.accounts.get(account_id), [*decision.features.values()]
+            values = [*decision.features.values()]
             self._decided.keep_plain(account, case.ruleset, purchase, transaction, values, decider.now_ms)
         else:
             self._decided.keep(decision, purchase, transaction, decider.now_ms)

@@ -18,17 +18,24 @@ _END: Final = struct.Struct("<I")
 class EntryBlock:
     """Entries as they were packed."""
 
-    __slots__ = ("_contents_at", "_ends_at", "_ids_at", "_raw", "columns", "count", "shared")
+    __slots__ = ("_ends_at", "_ids_at", "_raw", "_shared_at", "count")
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self.count, columns_length, shared_length, ids_length = _HEAD.unpack_from(raw)
-        shared_at = _HEAD.size + columns_length
-        self._ids_at = shared_at + shared_length
+        self._shared_at = _HEAD.size + columns_length
+        self._ids_at = self._shared_at + shared_length
         self._ends_at = self._ids_at + ids_length
-        self._contents_at = self._ends_at + self.count * _END.size
-        self.columns = raw[_HEAD.size : shared_at]
-        self.shared = raw[shared_at : self._ids_at]
+
+    @property
+    def columns(self) -> bytes:
+        """What has the same width for all entries."""
+        return self._raw[_HEAD.size : self._shared_at]
+
+    @property
+    def shared(self) -> bytes:
+        """What the entries share."""
+        return self._raw[self._shared_at : self._ids_at]
 
     def account_ids(self) -> Sequence[str]:
         """Whose transactions the entries are of."""
@@ -38,7 +45,8 @@ class EntryBlock:
         """The content of an entry."""
         begin = _END.unpack_from(self._raw, self._ends_at + (number - 1) * _END.size)[0] if number else 0
         (end,) = _END.unpack_from(self._raw, self._ends_at + number * _END.size)
-        return self._raw[self._contents_at + begin : self._contents_at + end]
+        contents_at = self._ends_at + self.count * _END.size
+        return self._raw[contents_at + begin : contents_at + end]
 
 
 def pack_block(account_ids: Sequence[str], columns: bytes, contents: Sequence[bytes], shared: bytes = b"") -> bytes:
