@@ -142,13 +142,17 @@ class BlockLog(Generic[_Entry]):
         return latest[begin:]
 
     def _forget(self, sequence: int) -> None:
-        times, at = self._times, sequence - self._column_begin
         self._kept -= 1
-        times[at] = GONE_MS
+        self._times[sequence - self._column_begin] = GONE_MS
         if sequence == self._oldest:
-            while times[at] == GONE_MS:
-                at += 1
-            self._oldest, self._oldest_ms = self._column_begin + at, times[at]
+            self._begin_at(sequence)
+
+    def _begin_at(self, sequence: int) -> None:
+        """What is kept begins with this entry or, where that is gone, with the next that is not."""
+        times, at = self._times, sequence - self._column_begin
+        while times[at] == GONE_MS:
+            at += 1
+        self._oldest, self._oldest_ms = self._column_begin + at, times[at]
 
     def _entry_at(self, sequence: int) -> tuple[EntryBlock, int]:
         """The block that an entry is in, and its number there."""
@@ -206,12 +210,13 @@ class BlockLog(Generic[_Entry]):
         raws = {_SEQUENCE.unpack_from(key, 1)[0]: raw for key, raw in records.items() if key[:1] == self._key}
         if not raws:
             return
-        self._oldest, _ = _RECORD.unpack_from(raws[max(raws)])
         self._next = self._column_begin = min(raws)
+        # Blocks may have gone since the newest was written.
+        self._oldest = max(_RECORD.unpack_from(raws[max(raws)])[0], self._next)
         for begin in sorted(raws):
             self._restore_block(begin, raws[begin])
         self._written = self._next
-        self._oldest_ms = self._times[self._oldest - self._column_begin]
+        self._begin_at(self._oldest)
 
     def _restore_block(self, begin: int, raw: bytes) -> None:
         _, count = _RECORD.unpack_from(raw)

@@ -228,6 +228,18 @@ def test_an_answer_that_time_has_let_go_is_a_new_one_also_where_its_block_is_sti
     assert len(kept.take(APPROVED, BLOCKED)) == 1
 
 
+def test_answers_are_read_back_where_older_blocks_went_in_a_run_without_an_answer() -> None:
+    kept = Kept()
+    for number in range(3):
+        kept.take(decision(number, Action.FLAG, (DEFAULT, DEADLINE), at_ms=START_MS + number))
+        kept.end_run()
+    kept.now_ms += KEEP_MS + 2
+    kept.end_run()
+    kept.read_back()
+    found = [kept.answers.find("a-1", transaction_hash(f"t-{number}")) for number in range(3)]
+    assert found == [None, None, Action.FLAG]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_answers_read_back_at_any_moment_are_reconciled_as_if_nothing_had_happened(
     seed: int, monkeypatch: pytest.MonkeyPatch
