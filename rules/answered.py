@@ -12,9 +12,10 @@ import orjson
 from models.decision import Action, Decision, decode_decision
 from models.reconciliation import Reconciliation
 from rules.accounts import Accounts
-from rules.block_log import BlockLog, account_of, content_at, time_of
-from rules.decided import ACTION_CODES, ACTION_OF, FirstDecision
+from rules.block_log import GONE_MS, BlockLog
+from rules.decided import FirstDecision
 from rules.entity import transaction_hash
+from rules.entry_block import pack_block
 from rules.fold import Output
 
 RECONCILIATIONS: Final = "reconciliations"
@@ -27,8 +28,10 @@ _WAITING: Final = b"H"
 _IS_WAITING: Final = b"1"
 _SEQUENCE: Final = struct.Struct(">Q")
 _DIGEST_BYTES: Final = 8
-# An answer: its digest, the code of its action, and behind them the tier, the cause and the version as JSON.
+# An answer: its digest and the code of its action; its content is the tier, the cause and the version as JSON.
 _HEAD: Final = struct.Struct(f"<{_DIGEST_BYTES}sc")
+_ACTION_CODES: Final = {Action.APPROVE: b"a", Action.FLAG: b"f", Action.BLOCK: b"b"}
+_ACTION_OF: Final = {code: action for action, code in _ACTION_CODES.items()}
 
 
 class Answer(NamedTuple):
@@ -46,7 +49,7 @@ class Answer(NamedTuple):
     version: str
 
 
-class Answers(BlockLog):
+class Answers(BlockLog[Answer]):
     """The degraded answers of one fold, and which of them still wait for the full decision.
 
     Each distinct answer is reconciled once: at once where the decision is kept already, else right behind it. The
@@ -91,10 +94,9 @@ class Answers(BlockLog):
         for _, earlier in self._of(answer.account_id, answer.transaction):
             if earlier.digest == answer.digest:
                 return ()
-        account_id, transaction, content = answer.account_id, answer.transaction, _content_of(answer)
-        account, sequence = self._accounts.get(account_id), self._next
+        account, sequence = self._accounts.get(answer.account_id), self._next
         account.answered = self.enter(
-            account.answered, account_id, transaction, answer.event_time_ms, content, self._now_ms()
+            account.answered, answer.transaction, answer.event_time_ms, answer, self._now_ms()
         )
         if first is not None:
             return [self._reconciled(answer, first.text)]
@@ -129,16 +131,32 @@ class Answers(BlockLog):
         super().restore(records)
         self._waiting = {_SEQUENCE.unpack(key[1:])[0] for key in records if key[:1] == _WAITING}
 
-    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
-        account = self._accounts.get(account_id)
-        account.answered = self._add(account.answered, transaction, entry)
+    def _pack(self, entries: Sequence[Answer]) -> bytes:
+        account_ids = [answer.account_id for answer in entries]
+        heads = [_HEAD.pack(answer.digest, _ACTION_CODES[answer.action]) for answer in entries]
+        contents = [orjson.dumps((answer.degraded, answer.version)) for answer in entries]
+        return pack_block(account_ids, b"".join(heads), contents)
+
+    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
+        for account_id, row in zip(account_ids, rows, strict=True):
+            account = self._accounts.get(account_id)
+            account.answered = self._with_row(account.answered, row)
 
     def _of(self, account_id: str, transaction: bytes) -> list[tuple[int, Answer]]:
+        account = self._accounts.find(account_id)
+        if account is None:
+            return []
         return [
-            (sequence, _answer_in(transaction, entry))
-            for sequence, entry in self.of_transaction(transaction)
-            if account_of(entry) == account_id
+            (sequence, self._answer(account_id, transaction, sequence))
+            for sequence in self.sequences(account.answered, transaction)
         ]
+
+    def _answer(self, account_id: str, transaction: bytes, sequence: int) -> Answer:
+        block, number = self._entry_at(sequence)
+        digest, action = _HEAD.unpack_from(block.columns, number * _HEAD.size)
+        degraded, version = orjson.loads(block.content(number))
+        event_time_ms = self._time_at(sequence)
+        return Answer(account_id, transaction, digest, event_time_ms, _ACTION_OF[action], tuple(degraded), version)
 
     def _end(self, sequence: int) -> None:
         """An answer waits no longer; the state never hears of one that did not wait to the end of its run."""
@@ -167,7 +185,7 @@ def _answer_of(decision: Decision, raw: bytes) -> Answer:
         decision.account_id,
         transaction_hash(decision.transaction_id),
         blake2b(raw, digest_size=_DIGEST_BYTES).digest(),
-        decision.event_time,
+        max(decision.event_time, GONE_MS + 1),
         Action(decision.action),
         tuple(decision.degraded),
         decision.ruleset_version,
@@ -189,14 +207,3 @@ def _reconciliation_of(answer: Answer, decided: Decision) -> Reconciliation:
         currency=decided.currency,
         event_time=decided.event_time,
     )
-
-
-def _content_of(answer: Answer) -> bytes:
-    return _HEAD.pack(answer.digest, ACTION_CODES[answer.action]) + orjson.dumps((answer.degraded, answer.version))
-
-
-def _answer_in(transaction: bytes, entry: bytes) -> Answer:
-    begin = content_at(entry)
-    digest, action = _HEAD.unpack_from(entry, begin)
-    degraded, version = orjson.loads(entry[begin + _HEAD.size :])
-    return Answer(account_of(entry), transaction, digest, time_of(entry), ACTION_OF[action], tuple(degraded), version)

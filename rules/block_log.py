@@ -3,175 +3,262 @@
 from __future__ import annotations
 
 import struct
+from array import array
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from rules.entry_block import EntryBlock
 
 # How long an entry is kept, in event time, and how many for a partition.
 KEEP_MS: Final = 86_400_000
 KEEP_IN_ALL: Final = 250_000
 
 _SEQUENCE: Final = struct.Struct(">Q")
-# A block: the oldest sequence that was kept when it was written, and how long what its entries have in common is.
-_BLOCK: Final = struct.Struct(">QI")
-# An entry: how long its content is, event time, transaction, how long its account is. Account and content follow.
-_ENTRY: Final = struct.Struct("<Iq8sH")
-_pack = _ENTRY.pack
 _pack_sequence = _SEQUENCE.pack
-_TIME: Final = struct.Struct("<q")
-_TIME_AT: Final = 4
-_TRANSACTION: Final = slice(12, 20)
-_ACCOUNT_LENGTH: Final = struct.Struct("<H")
-_ACCOUNT_LENGTH_AT: Final = 20
+# What an account has of an entry: its transaction and its sequence.
+_ROW_BYTES: Final = 16
+_SEQUENCE_AT: Final = 8
+# Of an account's rows those that are gone are let go of whenever there are a multiple of eight.
+_LOOKED_AT: Final = 8 * _ROW_BYTES
+_TRANSACTION_BYTES: Final = 8
+_TIME_BYTES: Final = 8
+# A state record: the oldest sequence that was kept when it was written, and how many entries are in it. Behind that
+# their transactions, their event times, and the block.
+_RECORD: Final = struct.Struct("<QI")
+# In the place of an event time: earlier than any, so that the entry is passed over when it is the oldest.
+GONE_MS: Final = -(2**63)
+# So many entries make a block though the run is not at its end.
+_FULL: Final = 4_096
+# Columns begin with entries that are gone, which are cut off when there are so many of them.
+_CUT: Final = 16_384
+
+_Entry = TypeVar("_Entry")
 
 
-class BlockLog:
-    """Entries of one fold, oldest out first; each is the content that is kept of a transaction of an account.
+class BlockLog(Generic[_Entry]):
+    """Entries of one fold, oldest out first; each is what is kept of a transaction of an account.
 
     The state holds them in blocks, one for each run in which there were any, so that a run writes one record
     for all of them; it also tells the oldest sequence that was kept then. A block goes when the last of its
-    entries does. Entries are kept in memory as the bytes that they are in their block.
+    entries does. In memory, too, they lie in their blocks: from there an entry is taken when somebody asks for it.
+    Who asks knows the account, which has the sequences of its latest entries.
     """
 
     def __init__(self, key: bytes, keep_per_account: int) -> None:
         """`key` is the byte that the keys of the state records begin with."""
         self._key = key
-        self._keep_bytes = keep_per_account * _SEQUENCE.size
-        # By sequence, which counts all entries ever kept.
-        self._kept: dict[int, bytes] = {}
-        # A transaction is one account's, but nothing keeps two accounts from sending the same id.
-        self._by_transaction: dict[bytes, int | list[int]] = {}
+        self._keep_bytes = keep_per_account * _ROW_BYTES
+        # Counts all entries ever kept, and those that are kept now.
         self._next = 0
+        self._kept = 0
         # The oldest that is kept, and its event time.
         self._oldest = 0
-        self._oldest_ms = 0
-        # First sequences of the blocks that are written, oldest first; a block is named by its first sequence.
-        self._blocks: deque[int] = deque()
-        self._unwritten: list[bytes] = []
+        self._oldest_ms: int = GONE_MS
+        # Event times and transactions of the entries from this sequence on.
+        self._column_begin = 0
+        self._times: array[int] = array("q")
+        self._transactions = bytearray()
+        # The blocks and their first sequences, oldest first; a block is named by its first sequence.
+        self._begins: deque[int] = deque()
+        self._blocks: deque[bytes] = deque()
+        # Entries that are in no block yet: the latest.
+        self._open: list[_Entry] = []
+        # From which sequence on blocks are not in the state yet, and which are there still though they are not here.
+        self._written = 0
+        self._dropped: list[int] = []
 
-    def enter(
-        self, latest: bytes, account_id: str, transaction: bytes, event_time_ms: int, content: bytes, now_ms: int
-    ) -> bytes:
+    def enter(self, latest: bytes, transaction: bytes, event_time_ms: int, entry: _Entry, now_ms: int) -> bytes:
         """Keep an entry, and let go of the oldest; `now_ms` is the latest event time seen.
 
-        `latest` are the sequences of the account's latest entries, some of which may be gone. Returns what they
-        are now.
+        `latest` is what the account has of its latest entries, some of which may be gone. Returns what it has now.
         """
-        named = account_id.encode()
-        entry = _pack(len(content), event_time_ms, transaction, len(named)) + named + content
-        self._unwritten.append(entry)
-        latest = self._add(latest, transaction, entry)
-        if self._oldest_ms < now_ms - KEEP_MS or len(self._kept) > KEEP_IN_ALL:
+        sequence = self._next
+        self._next = sequence + 1
+        self._kept += 1
+        self._open.append(entry)
+        self._times.append(event_time_ms)
+        self._transactions += transaction
+        size = len(latest)
+        if size >= self._keep_bytes or not size % _LOOKED_AT:
+            latest = self._bounded(latest)
+        if self._oldest_ms < now_ms - KEEP_MS or self._kept > KEEP_IN_ALL:
             self.let_go(now_ms)
-        return latest
+        if len(self._open) >= _FULL:
+            self._close()
+        return latest + transaction + _pack_sequence(sequence)
 
-    def of_transaction(self, transaction: bytes) -> list[tuple[int, bytes]]:
-        """What is kept of a transaction, of any account, oldest first: each entry with its sequence."""
-        sequences = self._by_transaction.get(transaction)
-        if sequences is None:
-            return []
-        kept = self._kept
-        return [(each, kept[each]) for each in ([sequences] if isinstance(sequences, int) else sequences)]
+    def sequences(self, latest: bytes, transaction: bytes) -> Sequence[int]:
+        """Which entries are kept of a transaction of an account, oldest first; `latest` is as `enter` returned it."""
+        if transaction not in latest:
+            return ()
+        found: list[int] = []
+        at = latest.find(transaction)
+        while at >= 0:
+            if at % _ROW_BYTES == 0:
+                (sequence,) = _SEQUENCE.unpack_from(latest, at + _SEQUENCE_AT)
+                if sequence >= self._oldest:
+                    found.append(sequence)
+            at = latest.find(transaction, at + 1)
+        return found
+
+    def first_of_all(self, transaction: bytes) -> int | None:
+        """The oldest entry that is kept of a transaction of any account."""
+        column = np.frombuffer(self._transactions, "<u8")
+        for number in np.flatnonzero(column == int.from_bytes(transaction, "little")).tolist():
+            sequence = self._column_begin + number
+            if sequence >= self._oldest and self._times[number] != GONE_MS:
+                return sequence
+        return None
 
     def let_go(self, now_ms: int) -> None:
         """Forget what is too old or too much, but never the newest.
 
         How often this is called in between makes no difference to what is kept after it.
         """
-        kept = self._kept
-        while (len(kept) > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and len(kept) > 1:
+        if not self._kept:
+            return
+        self._oldest_ms = self._times[self._oldest - self._column_begin]
+        while (self._kept > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and self._kept > 1:
             self._forget(self._oldest)
 
-    def _add(self, latest: bytes, transaction: bytes, entry: bytes) -> bytes:
-        sequence, kept = self._next, self._kept
-        self._next = sequence + 1
-        kept[sequence] = entry
-        if len(kept) == 1:
-            self._oldest, self._oldest_ms = sequence, time_of(entry)
-        # Where a transaction has no other, what comes back is this very sequence.
-        if (others := self._by_transaction.setdefault(transaction, sequence)) is not sequence:
-            self._by_transaction[transaction] = [*([others] if isinstance(others, int) else others), sequence]
-        latest += _pack_sequence(sequence)
-        if len(latest) > self._keep_bytes:
-            (first,), latest = _SEQUENCE.unpack_from(latest), latest[_SEQUENCE.size :]
-            if first in kept:
+    def _with_row(self, latest: bytes, row: bytes) -> bytes:
+        """What an account has of its latest entries, with one more that is read back."""
+        return (self._bounded(latest) if len(latest) >= self._keep_bytes else latest) + row
+
+    def _bounded(self, latest: bytes) -> bytes:
+        """What an account has of its latest entries, without those that are gone, with room for one more."""
+        begin, end = 0, len(latest)
+        while begin < end:
+            (first,) = _SEQUENCE.unpack_from(latest, begin + _SEQUENCE_AT)
+            if first >= self._oldest:
+                if end - begin < self._keep_bytes:
+                    break
                 self._forget(first)
-        return latest
+            begin += _ROW_BYTES
+        return latest[begin:]
 
     def _forget(self, sequence: int) -> None:
-        kept = self._kept
-        transaction = kept.pop(sequence)[_TRANSACTION]
-        others = self._by_transaction.pop(transaction)
-        if not isinstance(others, int):
-            others.remove(sequence)
-            self._by_transaction[transaction] = others if len(others) > 1 else others[0]
-        if sequence == self._oldest and kept:
-            while sequence not in kept:
-                sequence += 1
-            self._oldest, self._oldest_ms = sequence, time_of(kept[sequence])
+        self._kept -= 1
+        self._times[sequence - self._column_begin] = GONE_MS
+        if sequence == self._oldest:
+            self._begin_at(sequence)
+
+    def _begin_at(self, sequence: int) -> None:
+        """What is kept begins with this entry or, where that is gone, with the next that is not."""
+        times, at = self._times, sequence - self._column_begin
+        while times[at] == GONE_MS:
+            at += 1
+        self._oldest, self._oldest_ms = self._column_begin + at, times[at]
+
+    def _entry_at(self, sequence: int) -> tuple[EntryBlock, int]:
+        """The block that an entry is in, and its number there."""
+        open_begin = self._next - len(self._open)
+        if sequence >= open_begin:
+            return EntryBlock(self._pack([self._open[sequence - open_begin]])), 0
+        number = bisect_right(self._begins, sequence) - 1
+        return EntryBlock(self._blocks[number]), sequence - self._begins[number]
+
+    def _time_at(self, sequence: int) -> int:
+        return self._times[sequence - self._column_begin]
+
+    # -- state --------------------------------------------------------------------------------------
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
-        if not self._kept:
-            return
-        if self._unwritten:
-            entries, self._unwritten = self._unwritten, []
-            begin, common = self._next - len(entries), self._in_common()
-            self._blocks.append(begin)
-            yield self._block_key(begin), b"".join((_BLOCK.pack(self._oldest, len(common)), common, *entries))
-        while len(self._blocks) > 1 and self._blocks[1] <= self._oldest:
-            yield self._block_key(self._blocks.popleft()), None
+        self._close()
+        end, written = self._next, self._written
+        for begin, block in zip(reversed(self._begins), reversed(self._blocks), strict=True):
+            if begin < written:
+                break
+            yield self._block_key(begin), self._record(block, begin, end)
+            end = begin
+        self._written = self._next
+        dropped, self._dropped = self._dropped, []
+        for begin in dropped:
+            yield self._block_key(begin), None
+
+    def _close(self) -> None:
+        """Put what is in no block yet into one, and let go of blocks of which nothing is kept."""
+        begins, blocks = self._begins, self._blocks
+        if self._open:
+            entries, self._open = self._open, []
+            begins.append(self._next - len(entries))
+            blocks.append(self._pack(entries))
+            self._taken(blocks[-1])
+        while len(begins) > 1 and begins[1] <= self._oldest:
+            self._let_go_of(blocks.popleft())
+            begin = begins.popleft()
+            if begin < self._written:
+                self._dropped.append(begin)
+        if begins and begins[0] - self._column_begin > _CUT:
+            cut = begins[0] - self._column_begin
+            del self._times[:cut], self._transactions[: cut * _TRANSACTION_BYTES]
+            self._column_begin += cut
+
+    def _record(self, block: bytes, begin: int, end: int) -> bytes:
+        count, begin = end - begin, begin - self._column_begin
+        times = struct.pack(f"<{count}q", *self._times[begin : begin + count])
+        transactions = self._transactions[begin * _TRANSACTION_BYTES : (begin + count) * _TRANSACTION_BYTES]
+        return b"".join((_RECORD.pack(self._oldest, count), transactions, times, block))
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the entries back from their state records."""
-        blocks = {_SEQUENCE.unpack(key[1:])[0]: raw for key, raw in records.items() if key[:1] == self._key}
-        if not blocks:
+        raws = {_SEQUENCE.unpack_from(key, 1)[0]: raw for key, raw in records.items() if key[:1] == self._key}
+        if not raws:
             return
-        oldest, _ = _BLOCK.unpack_from(blocks[max(blocks)])
-        for begin in sorted(blocks):
-            self._blocks.append(begin)
-            self._restore_block(begin, blocks[begin], oldest)
+        self._next = self._column_begin = min(raws)
+        # Blocks may have gone since the newest was written.
+        self._oldest = max(_RECORD.unpack_from(raws[max(raws)])[0], self._next)
+        for begin in sorted(raws):
+            self._restore_block(begin, raws[begin])
+        self._written = self._next
+        self._begin_at(self._oldest)
 
-    def _restore_block(self, sequence: int, raw: bytes, oldest: int) -> None:
-        _, common_length = _BLOCK.unpack_from(raw)
-        position = _BLOCK.size + common_length
-        self._take_in_common(raw[_BLOCK.size : position])
-        while position < len(raw):
-            content_length, _, transaction, account_length = _ENTRY.unpack_from(raw, position)
-            entry = raw[position : position + _ENTRY.size + account_length + content_length]
-            # A worker that had lost the partition may have written the same entries in other blocks.
-            if sequence >= oldest and sequence >= self._next:
-                self._next = sequence
-                self._restore_entry(account_of(entry), transaction, entry)
-            sequence += 1
-            position += len(entry)
-        self._next = max(self._next, sequence)
-
-    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
-        """Give the entry to `_add`, with its account's latest sequences."""
-        raise NotImplementedError
-
-    def _in_common(self) -> bytes:
-        """What the entries that are not written yet have in common, to be written once for all; asked for once."""
-        return b""
-
-    def _take_in_common(self, raw: bytes) -> None:
-        """Take back what the entries of a block have in common."""
+    def _restore_block(self, begin: int, raw: bytes) -> None:
+        _, count = _RECORD.unpack_from(raw)
+        # A worker that had lost the partition may have written the same entries in other blocks.
+        known = max(self._next - begin, 0)
+        if known >= count or begin + count <= self._oldest:
+            self._dropped.append(begin)
+            return
+        times_at = _RECORD.size + count * _TRANSACTION_BYTES
+        block_at = times_at + count * _TIME_BYTES
+        times, block = struct.unpack_from(f"<{count}q", raw, times_at), raw[block_at:]
+        gap = max(begin - self._next, 0)
+        self._times.extend([GONE_MS] * gap)
+        self._times.extend(times[known:])
+        self._transactions += bytes(gap * _TRANSACTION_BYTES)
+        self._transactions += raw[_RECORD.size + known * _TRANSACTION_BYTES : times_at]
+        self._begins.append(begin)
+        self._blocks.append(block)
+        self._taken(block)
+        self._next = begin + count
+        first, ids = max(known, self._oldest - begin), EntryBlock(block).account_ids()
+        kept = [number for number in range(first, count) if times[number] != GONE_MS]
+        self._kept += len(kept)
+        transactions = [raw[at : at + _TRANSACTION_BYTES] for at in range(_RECORD.size, times_at, _TRANSACTION_BYTES)]
+        rows = [transactions[number] + _pack_sequence(begin + number) for number in kept]
+        self._restore_rows([ids[number] for number in kept], rows)
 
     def _block_key(self, begin: int) -> bytes:
-        return self._key + _SEQUENCE.pack(begin)
+        return self._key + _pack_sequence(begin)
 
+    # -- of what is kept ----------------------------------------------------------------------------
 
-def time_of(entry: bytes) -> int:
-    """An entry's event time, epoch milliseconds."""
-    return _TIME.unpack_from(entry, _TIME_AT)[0]
+    def _pack(self, entries: Sequence[_Entry]) -> bytes:
+        """The block of these entries."""
+        raise NotImplementedError
 
+    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
+        """Add a row to what each of these accounts has of its latest entries, by `_with_row`."""
+        raise NotImplementedError
 
-def account_of(entry: bytes) -> str:
-    """Whose transaction an entry is of."""
-    return entry[_ENTRY.size : content_at(entry)].decode()
+    def _taken(self, block: bytes) -> None:
+        """A block is there now."""
 
-
-def content_at(entry: bytes) -> int:
-    """Where an entry's content begins; it goes to the end."""
-    return _ENTRY.size + _ACCOUNT_LENGTH.unpack_from(entry, _ACCOUNT_LENGTH_AT)[0]
+    def _let_go_of(self, block: bytes) -> None:
+        """A block is no longer there."""

@@ -7,40 +7,96 @@ from binascii import crc_hqx
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import repeat
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.purchase import Purchase
 from models.purchase_fields import PurchaseFields
 
 # Two bodies are found by their account and transaction: these never differ.
 FIELDS: Final = tuple(name for name in Purchase.model_fields if name not in ("transaction_id", "account_id"))
+# What a decision tells itself.
+_TOLD: Final = ("amount", "currency", "event_time")
+_OTHERS: Final = tuple(name for name in FIELDS if name not in _TOLD)
+# Most purchases have none of the last three.
+_RARE: Final = 3
+_NO_MARKS: Final = (0,) * _RARE
 _DIGEST_BYTES: Final = 8
-_MARKS: Final = struct.Struct(f"<{len(FIELDS)}H")
-BODY_BYTES: Final = _DIGEST_BYTES + _MARKS.size
-_BODY: Final = struct.Struct(f"<{_DIGEST_BYTES}s{len(FIELDS)}H")
-# Most purchases have none of the last three fields, whose marks are nothing then.
-_SHORT_BODY: Final = struct.Struct(f"<{_DIGEST_BYTES}s{len(FIELDS) - 3}H6x")
+_USUAL_MARKS: Final = struct.Struct(f"<{len(_OTHERS) - _RARE}H")
+# Marks of the last three fields, behind the number of the purchase that has any.
+_RARE_ROW: Final = struct.Struct(f"<{1 + _RARE}H")
+_PLACE: Final = struct.Struct("<2d")
 _BLAKE2B: Final = blake2b(digest_size=_DIGEST_BYTES)
 _ZEROS: Final = repeat(0)
 
 
-def body_of(purchase: PurchaseFields) -> bytes:
-    """A digest of all fields however their JSON was written (BLAKE2b, RFC 7693), and a mark of each field (CRC-16)."""
-    # One field a line: no text in them has a line end.
-    text = (
-        f"{purchase.amount}\n{purchase.currency}\n{purchase.event_time}\n{purchase.merchant_id}\n{purchase.mcc}\n"
-        f"{purchase.card_id or ''}\n{purchase.device_id or ''}\n{purchase.ip or ''}\n{purchase.country or ''}\n"
-        f"{purchase.channel or ''}"
-    )
-    form, location, instalments = _SHORT_BODY, purchase.location, purchase.instalments
-    if location is not None or instalments is not None or purchase.attributes:
-        place = "" if location is None else f"{location.lat} {location.lon}"
-        parts = "" if instalments is None else f"{instalments.count} {instalments.interval_days}"
-        form, text = _BODY, f"{text}\n{place}\n{parts}\n{_attributes_text(purchase)}"
-    lines = text.encode()
+class Body(NamedTuple):
+    """What a purchase says: the fields that its decision tells too, a digest of all others, and a mark of each."""
+
+    amount: int
+    currency: str
+    event_time: int
+    digest: bytes
+    marks: tuple[int, ...]
+
+
+def body_of(purchase: PurchaseFields) -> Body:
+    """A purchase's body, the same however its JSON was written."""
+    return body_in(pack_bodies([purchase]), 1, 0, purchase.amount, purchase.currency, purchase.event_time)
+
+
+def pack_bodies(purchases: Sequence[PurchaseFields]) -> bytes:
+    """What bodies have beside what decisions tell: digests (BLAKE2b, RFC 7693), and behind them marks (CRC-16).
+
+    Marks are of all fields but the last three for each purchase, and behind that of these for those that have any.
+    """
+    usual = [
+        # One field a line: no text in them has a line end.
+        f"{each.merchant_id}\n{each.mcc}\n{each.card_id or ''}\n{each.device_id or ''}\n"
+        f"{each.ip or ''}\n{each.country or ''}\n{each.channel or ''}".encode()
+        for each in purchases
+    ]
+    rare = {
+        number: _rare_of(each)
+        for number, each in enumerate(purchases)
+        if each.location is not None or each.instalments is not None or each.attributes
+    }
+    texts = [*usual]
+    for number, text in rare.items():
+        texts[number] += b"\n" + text
+    marks = _marks_of(b"\n".join(usual))
+    rows = [_RARE_ROW.pack(number, *_marks_of(text)) for number, text in rare.items()]
+    return b"".join((*map(_digest, texts), struct.pack(f"<{len(marks)}H", *marks), *rows))
+
+
+def body_in(packed: bytes, count: int, number: int, amount: int, currency: str, event_time: int) -> Body:
+    """One of so many packed bodies, with what its decision tells."""
+    marks_at, at = count * _DIGEST_BYTES, number * _DIGEST_BYTES
+    rows_at = marks_at + count * _USUAL_MARKS.size
+    marks = _USUAL_MARKS.unpack_from(packed, marks_at + number * _USUAL_MARKS.size)
+    for each, *others in _RARE_ROW.iter_unpack(packed[rows_at:]):
+        if each == number:
+            return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *others))
+    return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *_NO_MARKS))
+
+
+def _marks_of(text: bytes) -> Sequence[int]:
+    """A mark of each line."""
+    return [*map(crc_hqx, text.split(b"\n"), _ZEROS)]
+
+
+def _rare_of(purchase: PurchaseFields) -> bytes:
+    """The last three fields, of a purchase that has any of them."""
+    location, instalments = purchase.location, purchase.instalments
+    place = "" if location is None else _PLACE.pack(location.lat, location.lon).hex()
+    parts = "" if instalments is None else f"{instalments.count} {instalments.interval_days}"
+    return f"{place}\n{parts}\n{_attributes_text(purchase)}".encode()
+
+
+def _digest(text: bytes) -> bytes:
+    # A copy of a digest costs half of a new one.
     digest = _BLAKE2B.copy()
-    digest.update(lines)
-    return form.pack(digest.digest(), *map(crc_hqx, lines.split(b"\n"), _ZEROS))
+    digest.update(text)
+    return digest.digest()
 
 
 def _attributes_text(purchase: PurchaseFields) -> str:
@@ -49,12 +105,15 @@ def _attributes_text(purchase: PurchaseFields) -> str:
     return ascii(sorted(purchase.attributes.items())) if purchase.attributes else ""
 
 
-def differing_fields(body: bytes, other: bytes) -> Sequence[str]:
+def differing_fields(body: Body, other: Body) -> Sequence[str]:
     """Names of the fields in which two bodies differ; none where they are the same.
 
-    Two values of a field have the same mark once in 65,536 times: where that hides every difference, all are named.
+    Two values of a field that the decision does not tell have the same mark once in 65,536 times: where that hides
+    every difference, all those are named.
     """
-    if body == other:
-        return ()
-    pairs = zip(FIELDS, _MARKS.unpack(body[_DIGEST_BYTES:]), _MARKS.unpack(other[_DIGEST_BYTES:]), strict=True)
-    return [name for name, mark, other_mark in pairs if mark != other_mark] or FIELDS
+    told = [name for name in _TOLD if getattr(body, name) != getattr(other, name)]
+    if body.digest == other.digest:
+        return told
+    pairs = zip(_OTHERS, body.marks, other.marks, strict=True)
+    marked = [name for name, mark, other_mark in pairs if mark != other_mark]
+    return [*told, *(marked or ([] if told else _OTHERS))]

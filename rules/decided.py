@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import orjson
 
 from models.decision import Action, Decision, encode_decision
+from models.purchase_fields import PurchaseFields
+from rules.account import Account
 from rules.accounts import Accounts
-from rules.block_log import BlockLog, account_of, content_at, time_of
-from rules.body import BODY_BYTES
+from rules.block_log import BlockLog
+from rules.body import Body, body_in, pack_bodies
+from rules.decision_shapes import SHAPE_BYTES, Shape, decision_from, decode_shape, digest_of, shape_of, values_of
+from rules.entry_block import EntryBlock, pack_block
+from rules.language.compile import CompiledRuleset
 
 # For one account; for how long, and how many in all: see rules/block_log.py.
 KEEP_PER_ACCOUNT: Final = 64
 
 _KEY: Final = b"D"
-_APPROVE: Final = Action.APPROVE
-ACTION_CODES: Final = {Action.APPROVE: b"a", Action.FLAG: b"f", Action.BLOCK: b"b"}
-ACTION_OF: Final = {code: action for action, code in ACTION_CODES.items()}
-# In the place of an action's code: a plain approval, whose text is not kept.
-_PLAIN: Final = b"p"
-_SHAPE_BYTES: Final = 8
+_SHAPE: Final = b"E"
+# Which of its block's shapes a decision has.
+_SHAPE_NUMBER: Final = struct.Struct("<H")
 _dumps = orjson.dumps
-
-# What plain approvals by one ruleset have in common: its id, its version, and the names of its features.
-_Shape = tuple[str, ...]
 
 
 class FirstDecision(NamedTuple):
@@ -33,98 +34,170 @@ class FirstDecision(NamedTuple):
 
     account_id: str
     transaction: bytes
-    body: bytes
-    event_time_ms: int
+    body: Body
     action: Action
     text: bytes
 
 
-class Decided(BlockLog):
+# A decision that is in no block yet: its account, the digest of its shape, its purchase, and what it says itself.
+_Entry = tuple[str, bytes, PurchaseFields, Sequence[object]]
+
+
+class Decided(BlockLog[_Entry]):
     """First decisions of one fold.
 
-    Most are plain approvals: nothing matched and nothing was amiss. Of these only what differs between two such
-    decisions by one ruleset is kept, and their text is made of it again when it is asked for.
+    Of each only what differs between two decisions of one shape is kept, and its text is made of it again when it is
+    asked for. A shape has a state record of its own, which is there as long as a block whose decisions have it.
     """
 
     def __init__(self, accounts: Accounts) -> None:
         super().__init__(_KEY, KEEP_PER_ACCOUNT)
         self._accounts = accounts
-        # By the digest that entries have of them. They are as few as the rulesets that were ever in force here.
-        self._shapes: dict[bytes, _Shape] = {}
-        # The shapes of what is not written yet, and what such an entry has before its values, by ruleset version: a
-        # version is a hash of what the ruleset says, which the names of its features are part of.
-        self._unwritten_shapes: list[_Shape] = []
-        self._heads: dict[str, bytes] = {}
+        # Shapes by digest, and how many blocks each of them is in.
+        self._shapes: dict[bytes, Shape] = {}
+        self._uses: Counter[bytes] = Counter()
+        # Which of them are not in the state yet, and which may have become useless.
+        self._new_shapes: dict[bytes, None] = {}
+        self._left_shapes: dict[bytes, None] = {}
+        self._digests: dict[Shape, bytes] = {}
+        # The digests of plain approvals, by ruleset version: a version is a hash of what the ruleset says, which its id
+        # and the names of its features are part of.
+        self._plain: dict[str, bytes] = {}
 
-    def keep(self, decision: Decision, transaction: bytes, body: bytes, text: bytes, now_ms: int) -> None:
-        """Keep a decision and let go of the oldest; `text` is as `encode_decision` gives it.
+    def keep_plain(
+        self,
+        account: Account,
+        ruleset: CompiledRuleset,
+        purchase: PurchaseFields,
+        transaction: bytes,
+        values: Sequence[int | None],
+        now_ms: int,
+    ) -> None:
+        """Keep a plain approval and let go of the oldest: nothing matched and nothing was amiss.
 
-        `now_ms` is the latest event time seen.
+        `values` are those of the ruleset's features, `now_ms` is the latest event time seen.
         """
-        (
-            transaction_id, account_id, action, reasons, shadow, anomaly, causes, features,
-            ruleset, version, amount, currency, event_time_ms, late, degraded,
-        ) = decision  # fmt: skip
-        if action != _APPROVE or reasons or shadow or anomaly is not None or causes or late or degraded:
-            content = ACTION_CODES[Action(action)] + text
-        else:
-            head = self._heads.get(version) or self._begin_shape((ruleset, version, *features))
-            content = head + _dumps((transaction_id, amount, currency, *features.values()))
-        account = self._accounts.get(account_id)
-        account.decided = self.enter(account.decided, account_id, transaction, event_time_ms, body + content, now_ms)
+        digest = self._plain.get(ruleset.version)
+        if digest is None:
+            digest = self._digest_of(Shape(ruleset.id, ruleset.version, tuple(ruleset.plan.feature_names)))
+            self._plain[ruleset.version] = digest
+        entry = (account.account_id, digest, purchase, values)
+        account.decided = self.enter(account.decided, transaction, purchase.event_time, entry, now_ms)
+
+    def keep(self, decision: Decision, purchase: PurchaseFields, transaction: bytes, now_ms: int) -> None:
+        """Keep any decision and let go of the oldest; `now_ms` is the latest event time seen."""
+        account = self._accounts.get(purchase.account_id)
+        entry = (account.account_id, self._digest_of(shape_of(decision)), purchase, values_of(decision))
+        account.decided = self.enter(account.decided, transaction, purchase.event_time, entry, now_ms)
 
     def find(self, account_id: str, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
-        for _, entry in self.of_transaction(transaction):
-            if account_of(entry) == account_id:
-                return self._first(transaction, entry)
+        account = self._accounts.find(account_id)
+        return self.find_of(account, transaction) if account is not None else None
+
+    def find_of(self, account: Account, transaction: bytes) -> FirstDecision | None:
+        """The first decision on a transaction of an account, if it is still kept."""
+        # What nearly all purchases find is nothing.
+        if transaction in account.decided:
+            for sequence in self.sequences(account.decided, transaction):
+                return self._first(account.account_id, transaction, sequence)
         return None
 
     def knows(self, account_id: str, transaction: bytes) -> bool:
         """Whether the first decision on a transaction of an account is still kept."""
-        return any(account_of(entry) == account_id for _, entry in self.of_transaction(transaction))
+        account = self._accounts.find(account_id)
+        return account is not None and bool(self.sequences(account.decided, transaction))
 
     def find_in_all(self, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of any account; the earliest, where there are several."""
-        for _, entry in self.of_transaction(transaction):
-            return self._first(transaction, entry)
-        return None
+        sequence = self.first_of_all(transaction)
+        if sequence is None:
+            return None
+        block, number = self._entry_at(sequence)
+        return self._first(block.account_ids()[number], transaction, sequence)
 
-    def _first(self, transaction: bytes, entry: bytes) -> FirstDecision:
-        account_id, event_time_ms, body_at = account_of(entry), time_of(entry), content_at(entry)
-        code_at = body_at + BODY_BYTES
-        body, code, rest = entry[body_at:code_at], entry[code_at : code_at + 1], entry[code_at + 1 :]
-        if code != _PLAIN:
-            return FirstDecision(account_id, transaction, body, event_time_ms, ACTION_OF[code], rest)
-        ruleset, version, *names = self._shapes[rest[:_SHAPE_BYTES]]
-        transaction_id, amount, currency, *values = orjson.loads(rest[_SHAPE_BYTES:])
-        features = dict(zip(names, values, strict=True))
-        decision = Decision(
-            transaction_id, account_id, _APPROVE, [], [], None, [], features,
-            ruleset, version, amount, currency, event_time_ms, late=False, degraded=[],
-        )  # fmt: skip
-        return FirstDecision(account_id, transaction, body, event_time_ms, _APPROVE, encode_decision(decision))
+    def _first(self, account_id: str, transaction: bytes, sequence: int) -> FirstDecision:
+        block, number = self._entry_at(sequence)
+        (shape_number,) = _SHAPE_NUMBER.unpack_from(block.columns, number * _SHAPE_NUMBER.size)
+        shape = self._shapes[_digests_in(block)[shape_number]]
+        event_time_ms = self._time_at(sequence)
+        transaction_id, amount, currency, *values = orjson.loads(block.content(number))
+        body = body_in(
+            block.columns[block.count * _SHAPE_NUMBER.size :], block.count, number, amount, currency, event_time_ms
+        )
+        decision = decision_from(shape, transaction_id, account_id, amount, currency, event_time_ms, values)
+        return FirstDecision(account_id, transaction, body, Action(shape.action), encode_decision(decision))
 
-    def _begin_shape(self, shape: _Shape) -> bytes:
-        self._unwritten_shapes.append(shape)
-        _, version, *_ = shape
-        head = self._heads[version] = _PLAIN + self._know(shape)
-        return head
-
-    def _know(self, shape: _Shape) -> bytes:
-        digest = blake2b(orjson.dumps(shape), digest_size=_SHAPE_BYTES).digest()
-        self._shapes[digest] = shape
+    def _digest_of(self, shape: Shape) -> bytes:
+        digest = self._digests.get(shape)
+        if digest is None:
+            digest = digest_of(shape)
+            self._know(digest, shape)
+            self._new_shapes[digest] = None
         return digest
 
-    def _in_common(self) -> bytes:
-        shapes, self._unwritten_shapes = self._unwritten_shapes, []
-        self._heads.clear()
-        return orjson.dumps(shapes) if shapes else b""
+    def _know(self, digest: bytes, shape: Shape) -> None:
+        self._shapes[digest] = shape
+        self._digests[shape] = digest
 
-    def _take_in_common(self, raw: bytes) -> None:
-        for shape in orjson.loads(raw) if raw else ():
-            self._know(tuple(shape))
+    # -- state --------------------------------------------------------------------------------------
 
-    def _restore_entry(self, account_id: str, transaction: bytes, entry: bytes) -> None:
-        account = self._accounts.get(account_id)
-        account.decided = self._add(account.decided, transaction, entry)
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """State records that changed since the last call."""
+        blocks = [*super().changes()]
+        for digest in self._left_shapes:
+            # A worker that had lost the partition may have written that a shape is gone, and not its blocks.
+            if digest in self._shapes and not self._uses[digest]:
+                yield from self._forget_shape(digest)
+        self._left_shapes.clear()
+        for digest in self._new_shapes:
+            yield _SHAPE + digest, self._shapes[digest].encode()
+        self._new_shapes.clear()
+        yield from blocks
+
+    def _forget_shape(self, digest: bytes) -> Iterator[tuple[bytes, None]]:
+        shape = self._shapes.pop(digest)
+        del self._digests[shape], self._uses[digest]
+        if self._plain.get(shape.version) == digest:
+            del self._plain[shape.version]
+        if digest in self._new_shapes:
+            del self._new_shapes[digest]
+        else:
+            yield _SHAPE + digest, None
+
+    def restore(self, records: Mapping[bytes, bytes]) -> None:
+        """Take the decisions back from their state records."""
+        for key, raw in records.items():
+            if key[:1] == _SHAPE:
+                self._know(key[1:], decode_shape(raw))
+        super().restore(records)
+        self._left_shapes = {digest: None for digest in self._shapes if not self._uses[digest]}
+
+    def _pack(self, entries: Sequence[_Entry]) -> bytes:
+        account_ids, digests, purchases, _ = zip(*entries, strict=True)
+        numbers = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
+        shapes = struct.pack(f"<{len(entries)}H", *map(numbers.__getitem__, digests))
+        contents = [
+            _dumps((purchase.transaction_id, purchase.amount, purchase.currency, *values))
+            for _, _, purchase, values in entries
+        ]
+        return pack_block(account_ids, shapes + pack_bodies(purchases), contents, b"".join(numbers))
+
+    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
+        get, with_row = self._accounts.get, self._with_row
+        for account_id, row in zip(account_ids, rows, strict=True):
+            account = get(account_id)
+            account.decided = with_row(account.decided, row)
+
+    def _taken(self, block: bytes) -> None:
+        self._uses.update(_digests_in(EntryBlock(block)))
+
+    def _let_go_of(self, block: bytes) -> None:
+        for digest in _digests_in(EntryBlock(block)):
+            self._uses[digest] -= 1
+            if not self._uses[digest]:
+                self._left_shapes[digest] = None
+
+
+def _digests_in(block: EntryBlock) -> Sequence[bytes]:
+    return [block.shared[at : at + SHAPE_BYTES] for at in range(0, len(block.shared), SHAPE_BYTES)]

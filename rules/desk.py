@@ -18,7 +18,7 @@ from rules.body import body_of, differing_fields
 from rules.bundle import InvalidBundleError, unpack_bundle
 from rules.dead_letter import FOREIGN, RefusedError, dead_letter, dead_letter_of
 from rules.decided import Decided
-from rules.decider import Decider, approval_of
+from rules.decider import Decider
 from rules.degraded_text import read_answer
 from rules.desk_outputs import Case, conflict, decision_outputs, forwarded, quick_case
 from rules.entity import transaction_hash
@@ -218,10 +218,12 @@ class Desk:
     def _answer(self, case: Case, purchase: PurchaseFields, amount_minor: int) -> Sequence[Output]:
         """A purchase's decision: the one that it was given before, or a new one."""
         account_id, transaction = purchase.account_id, transaction_hash(purchase.transaction_id)
-        body, first = body_of(purchase), self._decided.find(account_id, transaction)
+        account = self._decider.accounts.get(account_id)
+        first = self._decided.find_of(account, transaction)
         if first is not None:
-            if first.body != body:
-                return conflict(case, purchase, differing_fields(first.body, body))
+            fields = differing_fields(first.body, body_of(purchase))
+            if fields:
+                return conflict(case, purchase, fields)
             self._tally.repeats += 1
             return decision_outputs(account_id, first.action, first.text, case)
         ruleset, _, _, _, _, stamps, late = case
@@ -233,11 +235,11 @@ class Desk:
         values, decision = decider.decide(ruleset, purchase, amount_minor, transaction, stamps, late=late)
         if decision is None:
             text, action = ruleset.approval_text(purchase, values), _APPROVE
-            self._decided.keep(approval_of(ruleset, purchase, values), transaction, body, text, decider.now_ms)
+            self._decided.keep_plain(account, ruleset, purchase, transaction, values, decider.now_ms)
             self._tally.plain += 1
         else:
             text, action = encode_decision(decision), Action(decision.action)
-            self._decided.keep(decision, transaction, body, text, decider.now_ms)
+            self._decided.keep(decision, purchase, transaction, decider.now_ms)
             self._tally.note(decision)
         outputs = decision_outputs(account_id, action, text, case)
         outputs += self._answers.decided(account_id, transaction, text)

@@ -14,7 +14,7 @@ from rules import answered, block_log
 from rules.accounts import Accounts
 from rules.answered import KEEP_PER_ACCOUNT, Answers
 from rules.block_log import KEEP_MS
-from rules.body import BODY_BYTES
+from rules.body import Body
 from rules.decided import FirstDecision
 from rules.degraded import BREAKER_OPEN, DEADLINE, DEFAULT, STATELESS_RULES
 from rules.entity import transaction_hash
@@ -41,8 +41,7 @@ def first_of(full: Decision) -> FirstDecision:
     return FirstDecision(
         full.account_id,
         transaction_hash(full.transaction_id),
-        bytes(BODY_BYTES),
-        full.event_time,
+        Body(full.amount, full.currency, full.event_time, b"", ()),
         Action(full.action),
         encode_decision(full),
     )
@@ -227,6 +226,18 @@ def test_an_answer_that_time_has_let_go_is_a_new_one_also_where_its_block_is_sti
     if crashed:
         kept.read_back()
     assert len(kept.take(APPROVED, BLOCKED)) == 1
+
+
+def test_answers_are_read_back_where_older_blocks_went_in_a_run_without_an_answer() -> None:
+    kept = Kept()
+    for number in range(3):
+        kept.take(decision(number, Action.FLAG, (DEFAULT, DEADLINE), at_ms=START_MS + number))
+        kept.end_run()
+    kept.now_ms += KEEP_MS + 2
+    kept.end_run()
+    kept.read_back()
+    found = [kept.answers.find("a-1", transaction_hash(f"t-{number}")) for number in range(3)]
+    assert found == [None, None, Action.FLAG]
 
 
 @pytest.mark.parametrize("seed", range(8))

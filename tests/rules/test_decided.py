@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import Action, Decision, encode_decision
+from models.plain_purchase import PlainPurchase
 from rules import block_log, decided
 from rules.accounts import Accounts
 from rules.block_log import KEEP_MS
-from rules.body import BODY_BYTES
+from rules.body import body_of
 from rules.decided import KEEP_PER_ACCOUNT, Decided, FirstDecision
 from rules.entity import transaction_hash
+from rules.language.compile import compile_ruleset
 from tests.models.test_decision import DECISIONS, REASON
 
-BODY = bytes(range(BODY_BYTES))
+ACCOUNT_ONLY = Path(__file__).parents[2] / "examples/rules/account-only.yaml"
 START_MS = 1_772_431_200_000
 FEATURES = {"count(account_id, 1h)": 3, "since(account_id)": None}
 SHAPES = st.sampled_from([("checkout", "v1", ("a", "b")), ("checkout", "v2", ("b", "a")), ("checkout", "v3", ())])
@@ -35,12 +39,23 @@ def flagged(number: int, account: str = "a-1", event_time_ms: int = START_MS) ->
     return approval(number, account, event_time_ms)._replace(action=Action.FLAG, reasons=[REASON])
 
 
+def purchase_of(decision: Decision) -> PlainPurchase:
+    return PlainPurchase(
+        decision.transaction_id,
+        decision.account_id,
+        decision.amount,
+        decision.currency,
+        decision.event_time,
+        "m-1001",
+        "5411",
+    )
+
+
 def first_of(decision: Decision) -> FirstDecision:
     return FirstDecision(
         decision.account_id,
         transaction_hash(decision.transaction_id),
-        BODY,
-        decision.event_time,
+        body_of(purchase_of(decision)),
         Action(decision.action),
         encode_decision(decision),
     )
@@ -50,12 +65,17 @@ class Kept:
     """Decisions with the state that their changes leave behind."""
 
     def __init__(self) -> None:
-        self.decided = Decided(Accounts())
+        self.accounts = Accounts()
+        self.decided = Decided(self.accounts)
         self.state: dict[bytes, bytes] = {}
 
+    @property
+    def blocks(self) -> list[bytes]:
+        """The state records of decisions; the others are of what they have in common."""
+        return [raw for key, raw in self.state.items() if key[:1] == b"D"]
+
     def keep(self, decision: Decision, now_ms: int = START_MS) -> None:
-        transaction, text = transaction_hash(decision.transaction_id), encode_decision(decision)
-        self.decided.keep(decision, transaction, BODY, text, now_ms)
+        self.decided.keep(decision, purchase_of(decision), transaction_hash(decision.transaction_id), now_ms)
 
     def find(self, decision: Decision) -> FirstDecision | None:
         transaction = transaction_hash(decision.transaction_id)
@@ -71,7 +91,8 @@ class Kept:
                 self.state[key] = value
 
     def read_back(self) -> None:
-        self.decided = Decided(Accounts())
+        self.accounts = Accounts()
+        self.decided = Decided(self.accounts)
         self.decided.restore(self.state)
 
 
@@ -108,14 +129,38 @@ def test_any_decision_is_given_again_byte_for_byte(decisions: list[Decision]) ->
         kept.read_back()
 
 
-def test_of_plain_approvals_a_block_holds_once_what_they_have_in_common() -> None:
+@pytest.mark.parametrize("make", [approval, flagged])
+def test_what_decisions_have_in_common_is_in_the_state_once(make: Callable[[int, str], Decision]) -> None:
     kept = Kept()
     for number in range(50):
-        kept.keep(approval(number, f"a-{number}"))
+        kept.keep(make(number, f"a-{number}"))
+        if number % 20 == 0:
+            kept.end_run()
     kept.end_run()
-    (block,) = kept.state.values()
-    assert block.count(b"since(account_id)") == block.count(b"checkout") == 1
-    assert len(block) < 50 * (BODY_BYTES + 65)
+    state = b"".join(kept.state.values())
+    for text in (
+        b"since(account_id)",
+        b"checkout",
+        make(1, "").reasons[0].code.encode() if make(1, "").reasons else b"",
+    ):
+        assert not text or state.count(text) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "run", "largest"),
+    [(approval, 1, 134), (approval, 10, 92), (approval, 500, 87), (flagged, 1, 151), (flagged, 500, 104)],
+)
+def test_a_decision_takes_few_bytes_in_runs_of_any_length(
+    make: Callable[[int, str], Decision], run: int, largest: int
+) -> None:
+    kept = Kept()
+    for number in range(1_000):
+        kept.keep(make(number, f"a-{number}"))
+        if number % run == run - 1:
+            kept.end_run()
+    written = sum(len(key) + len(value) for key, value in kept.state.items())
+    assert len(kept.blocks) == 1_000 // run
+    assert written / 1_000 < largest
 
 
 @pytest.mark.parametrize(
@@ -124,18 +169,39 @@ def test_of_plain_approvals_a_block_holds_once_what_they_have_in_common() -> Non
         {"action": Action.BLOCK},
         {"reasons": [REASON]},
         {"shadow": [REASON]},
+        {
+            "reasons": [REASON, REASON._replace(observed="CN", clears_at=None)],
+            "shadow": [REASON._replace(observed=1.5)],
+        },
         {"anomaly": 0.0},
         {"contributions": [("amount", 0.5)]},
         {"late": True},
         {"degraded": ["credit-unknown"]},
     ],
 )
-def test_the_text_of_a_decision_that_says_more_is_kept(amiss: dict[str, object]) -> None:
+def test_a_decision_that_says_more_is_given_again_too(amiss: dict[str, object]) -> None:
     kept, decision = Kept(), approval(1)._replace(**amiss)
     kept.keep(decision)
-    kept.end_run()
-    assert encode_decision(decision) in next(iter(kept.state.values()))
     assert kept.find(decision) == first_of(decision)
+    kept.end_run()
+    kept.read_back()
+    assert kept.find(decision) == first_of(decision)
+
+
+def test_a_plain_approval_is_kept_without_its_decision_as_with_it() -> None:
+    ruleset, one, other = compile_ruleset(ACCOUNT_ONLY.read_text(), ACCOUNT_ONLY.name), Kept(), Kept()
+    for number in range(10):
+        values = [number, None, *range(len(ruleset.plan.feature_names) - 2)]
+        features = dict(zip(ruleset.plan.feature_names, values, strict=True))
+        decision = approval(number)._replace(ruleset_version=ruleset.version, features=features)
+        purchase, transaction = purchase_of(decision), transaction_hash(decision.transaction_id)
+        account = one.accounts.get(decision.account_id)
+        one.decided.keep_plain(account, ruleset, purchase, transaction, values, START_MS)
+        other.keep(decision)
+        assert one.find(decision) == other.find(decision) == first_of(decision)
+    one.end_run()
+    other.end_run()
+    assert one.state == other.state
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -224,7 +290,7 @@ def test_a_decision_is_kept_for_a_day_of_event_time_and_its_state_goes_with_it()
         kept.end_run()
     assert kept.find(approval(0, "a-0")) is None
     assert kept.find(approval(1, "a-1")) is not None
-    assert len(kept.state) == 2
+    assert len(kept.blocks) == 2
 
 
 def test_the_same_transaction_of_two_accounts_is_two() -> None:
