@@ -78,31 +78,30 @@ class AccountRecords:
         `get_all` gives accounts by their ids.
         """
         own = {key: raw for key, raw in records.items() if key[:1] == _RECORD}
-        # Of each account that was found already, by which number.
-        newest = dict[Account, int]()
+        alone = dict[Account, int]()
         for account, raw in zip(get_all([key[1:].decode() for key in own]), own.values(), strict=True):
-            newest[account], account.latest_ms, account.used_minor, currency = _ALONE_VALUES.unpack(raw)
+            alone[account], account.latest_ms, account.used_minor, currency = _ALONE_VALUES.unpack(raw)
             account.currency = sys.intern(currency.rstrip(b"\0").decode())
         blocks = {_NUMBER.unpack_from(key, 1)[0]: raw for key, raw in records.items() if key[:1] == _BLOCK}
-        last = max([*newest.values(), *blocks], default=0)
+        last = max([*alone.values(), *blocks], default=0)
         for number in sorted(blocks, reverse=True):
-            self._restore_block(number, blocks[number], newest, get_all)
+            self._restore_block(number, blocks[number], alone, get_all)
         return last
 
     def _restore_block(
         self,
         number: int,
         raw: bytes,
-        newest: dict[Account, int],
+        alone: Mapping[Account, int],
         get_all: Callable[[Sequence[str]], list[Account]],
     ) -> None:
-        """Take back what the newest block says that is not read yet."""
+        """Take back what the newest block says that is not read yet, where that is newer than an account's record."""
         account_ids, *values = _unpack_block(raw)
         self._members[number] = members = get_all(account_ids)
         left = 0
         for account, latest_ms, used_minor, currency in zip(members, *values, strict=True):
-            if newest.get(account, _ALONE) < number:
-                newest[account] = account.block = number
+            if account.block < number and (not alone or alone.get(account, _ALONE) < number):
+                account.block = number
                 account.latest_ms, account.used_minor, account.currency = latest_ms, used_minor, currency
                 left += 1
         self._left[number] = left

@@ -40,11 +40,13 @@ class Accounts:
 
     def get_all(self, account_ids: Sequence[str]) -> list[Account]:
         """Accounts in the order of their ids, new where they were never heard of."""
-        accounts = self._accounts
-        for account_id in dict.fromkeys(account_ids):
-            if account_id not in accounts:
-                accounts[account_id] = Account(account_id)
-        return [*map(accounts.__getitem__, account_ids)]
+        try:
+            return [*map(self._accounts.__getitem__, account_ids)]
+        except KeyError:
+            for account_id in account_ids:
+                if account_id not in self._accounts:
+                    self._accounts[account_id] = Account(account_id)
+            return [*map(self._accounts.__getitem__, account_ids)]
 
     def find(self, account_id: str) -> Account | None:
         """An account, if it was ever heard of."""

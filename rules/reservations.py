@@ -229,7 +229,8 @@ class Reservations:
         read = ReadBack(records, self.accounts)
         self._records.restore(read)
         self._tails = read.tails()
-        for account, rows in read.rows():
-            account.rows = bytearray(rows) if len(rows) > FEW_BYTES else rows
-            self._holding += 1
-            self._agenda.enter(account, looked_at_ms(rows))
+        enter = self._agenda.enter
+        for account, at_ms, rows in read.rows():
+            account.rows = rows
+            enter(account, at_ms)
+        self._holding = len(self._agenda)

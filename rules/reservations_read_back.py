@@ -5,9 +5,8 @@ There may be millions, so that what is done for each of them is done in columns.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, count, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Final
 
 import numpy as np
@@ -67,22 +66,27 @@ class ReadBack:
                 _table_of_blocks(blocks),
             )
         )
-        self._numbers = _numbered(self._accounts)
-        first = _first_of_each(self._table, self._numbers)
-        self._found = first[(first < len(own)) | (first >= self._ahead)]
+        # Neighbours in memory are neighbours here: which numbers these are makes no difference to anything.
+        self._numbers = np.fromiter(map(id, self._accounts), np.int64, len(self._accounts))
+        counts = _are_first(self._table, self._numbers)
+        counts[len(own) : self._ahead] = False
+        # Where the rows are that count.
+        self._found = np.flatnonzero(counts)
 
-    def rows(self) -> Iterator[tuple[Account, bytes]]:
-        """The rows of each account, with when they are looked through."""
-        found = self._found
-        if not len(found):
+    def rows(self) -> Iterator[tuple[Account, int, bytes]]:
+        """Of each account when its rows are looked through, and these with that."""
+        if not len(self._found):
             return
-        table, numbers, accounts = self._table[found], self._numbers[found], self._accounts
+        found = self._found[np.argsort(self._numbers[self._found], kind="stable")]
+        table, numbers, accounts = self._table.take(found, 0), self._numbers[found], self._accounts
         begins = np.flatnonzero(np.diff(numbers, prepend=-1))
-        times = np.minimum.reduceat(_column(table, DUE_AT).view(np.int64), begins).astype(">i8").tobytes()
-        rows, starts, time_at = table.tobytes(), (begins * ROW.size).tolist(), 0
-        for first, (start, end) in zip(found[begins].tolist(), pairwise([*starts, len(rows)]), strict=True):
-            yield accounts[first], times[time_at : time_at + TIME.size] + rows[start:end]
-            time_at += TIME.size
+        times_ms = np.minimum.reduceat(_column(table, DUE_AT).view(np.int64), begins)
+        times, rows = times_ms.astype(">i8").tobytes(), table.tobytes()
+        time_at, start = 0, 0
+        ends = (np.append(begins[1:], len(table)) * ROW.size).tolist()
+        for first, at_ms, end in zip(found[begins].tolist(), times_ms.tolist(), ends, strict=True):
+            yield accounts[first], at_ms, times[time_at : time_at + TIME.size] + rows[start:end]
+            time_at, start = time_at + TIME.size, end
 
     def tails(self) -> dict[bytes, bytes]:
         """The tails of those that have one, by the keys of their own records."""
@@ -104,7 +108,7 @@ class ReadBack:
         """How many there are of which only their block tells, by block."""
         edges = np.array(self._starts())
         # Edges of blocks that lie side by side: whatever is ahead of the first is in none.
-        return dict(zip(self._blocks, np.diff(np.searchsorted(np.sort(self._found), edges)).tolist(), strict=True))
+        return dict(zip(self._blocks, np.diff(np.searchsorted(self._found, edges)).tolist(), strict=True))
 
     def _starts(self) -> list[int]:
         """Where the rows of each block begin, and the end of all."""
@@ -122,20 +126,19 @@ def _table_of_blocks(blocks: Mapping[int, Block]) -> _Table:
     return np.hstack((begun, numbers.view(np.uint8).reshape(-1, BLOCK.size)))
 
 
-def _numbered(accounts: Sequence[Account]) -> NDArray[np.int64]:
-    """A number for each account, the same where it comes again."""
-    numbers = defaultdict[Account, int](count().__next__)
-    return np.fromiter(map(numbers.__getitem__, accounts), np.int64, len(accounts))
-
-
-def _first_of_each(table: _Table, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the rows are, account by account, that come first of their account and transaction."""
+def _are_first(table: _Table, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows come first of their account and transaction."""
     transactions = _column(table, 0)
-    order = np.lexsort((transactions, numbers))
-    number, transaction = numbers[order], transactions[order]
-    new = np.ones(len(order), bool)
-    new[1:] = (number[1:] != number[:-1]) | (transaction[1:] != transaction[:-1])
-    return order[new]
+    order = np.argsort(transactions)
+    again = np.flatnonzero(np.diff(transactions[order]) == 0)
+    # Nearly all transactions have one row: only the others are told apart by their accounts.
+    several = np.unique(np.concatenate((order[again], order[again + 1])))
+    several = several[np.lexsort((transactions[several], numbers[several]))]
+    number, transaction = numbers[several], transactions[several]
+    same = (number[1:] == number[:-1]) & (transaction[1:] == transaction[:-1])
+    first = np.ones(len(table), bool)
+    first[several[1:][same]] = False
+    return first
 
 
 def _column(table: _Table, at: int) -> NDArray[np.uint64]:
