@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from rules.account import Account
 from rules.reservation_rows import BEGUN, BLOCK, ROW, TRANSACTION_BYTES
@@ -25,10 +26,14 @@ _ACCOUNT: Final = slice(_TRANSACTION.stop, None)
 _ROW_END: Final = ROW.size - TRANSACTION_BYTES
 
 
-class Block(NamedTuple):
-    """Reservations that began in one run: their rows in one piece, whose they are, and tails by their number."""
+# Rows, one below the other.
+Table = NDArray[np.uint8]
 
-    rows: bytes
+
+class Block(NamedTuple):
+    """Reservations that began in one run: their rows, whose they are, and the tails by the rows' numbers."""
+
+    rows: Table
     account_ids: list[str]
     tails: list[tuple[int, str]]
 
@@ -45,15 +50,24 @@ def block_in(key: bytes) -> int:
 
 def pack_block(rows: Sequence[bytes], accounts: Iterable[Account], tails: Sequence[tuple[int, str]]) -> bytes:
     """A block of these rows. Each of them says in which block it is; that is not written once more."""
-    begun = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, ROW.size)[:, : BEGUN.size].tobytes()
+    begun = table_of(b"".join(rows), ROW.size)[:, : BEGUN.size].tobytes()
     account_ids = [account.account_id for account in accounts]
     return b"".join((_COUNT.pack(len(rows)), begun, orjson.dumps((account_ids, tails))))
 
 
-def unpack_block(raw: bytes) -> Block:
+def unpack_block(block: int, raw: bytes) -> Block:
     """What `pack_block` made a block of."""
     end = _COUNT.size + _COUNT.unpack_from(raw)[0] * BEGUN.size
-    return Block(raw[_COUNT.size : end], *orjson.loads(raw[end:]))
+    begun = table_of(raw[_COUNT.size : end], BEGUN.size)
+    rows = np.empty((len(begun), ROW.size), np.uint8)
+    rows[:, : BEGUN.size] = begun
+    rows[:, BEGUN.size :] = np.frombuffer(BLOCK.pack(block), np.uint8)
+    return Block(rows, *orjson.loads(raw[end:]))
+
+
+def table_of(rows: bytes, row_bytes: int) -> Table:
+    """Rows of one size, that lie one behind the other, as a table."""
+    return np.frombuffer(rows, np.uint8).reshape(-1, row_bytes)
 
 
 def record_key(account_id: str, transaction: bytes) -> bytes:
