@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -47,22 +48,22 @@ class AccountRecords:
 
     def changes(self, changed: Sequence[Account], number: int) -> Iterator[tuple[bytes, bytes | None]]:
         """State records of a run that changed these accounts, each once; `number` counts all changes until now."""
-        left, sparser = self._left, dict[int, None]()
-        in_block = len(changed) >= _BLOCK_FROM
+        left, in_block = self._left, len(changed) >= _BLOCK_FROM
+        before, block = Counter([account.block for account in changed]), number if in_block else _ALONE
+        del before[_ALONE]
+        for sparser, fewer in before.items():
+            left[sparser] -= fewer
         for account in changed:
-            if account.block >= 0:
-                left[account.block] -= 1
-                sparser[account.block] = None
-            account.block = number if in_block else _ALONE
+            account.block = block
         if in_block:
             self._members[number], left[number] = changed, len(changed)
             yield _BLOCK + _NUMBER.pack(number), _pack_block(changed)
         else:
             for account in changed:
                 yield _record(account, number)
-        for block in sparser:
-            if left[block] * _SPARSE <= len(self._members[block]):
-                yield from self._close(block)
+        for sparser in before:
+            if left[sparser] * _SPARSE <= len(self._members[sparser]):
+                yield from self._close(sparser)
 
     def _close(self, block: int) -> Iterator[tuple[bytes, bytes | None]]:
         for account in self._members[block]:

@@ -32,15 +32,13 @@ class Agenda:
         self._later: dict[int, list[Account]] = {}
         # Which spans these are, in order.
         self._spans: list[int] = []
-        self._count = 0
+        # How many entries there are, those that are out of date among them.
+        self.count = 0
         self.next_ms = NEVER_MS
-
-    def __len__(self) -> int:
-        return self._count
 
     def enter(self, account: Account, at_ms: int) -> None:
         """An account's rows are to be looked through at this time, as they say."""
-        self._count += 1
+        self.count += 1
         if at_ms < self.next_ms:
             self.next_ms = at_ms
         span = at_ms >> _SPAN_BITS
@@ -64,7 +62,7 @@ class Agenda:
                 self.next_ms = looked_at_ms(soon[0])
                 return account
             heappop(soon)
-            self._count -= 1
+            self.count -= 1
         self.next_ms = self._next_ms()
         return None
 
@@ -75,7 +73,7 @@ class Agenda:
         later = {span: _current_in(span, accounts) for span, accounts in self._later.items()}
         self._later = {span: accounts for span, accounts in later.items() if accounts}
         self._spans = sorted(self._later)
-        self._count = len(self._soon) + sum(map(len, self._later.values()))
+        self.count = len(self._soon) + sum(map(len, self._later.values()))
 
     def _come_to(self, now_ms: int) -> None:
         """Bring the spans that have begun into order."""
@@ -87,7 +85,7 @@ class Agenda:
             begun = heappop(self._spans)
             accounts = self._later.pop(begun)
             current = _current_in(begun, accounts)
-            self._count -= len(accounts) - len(current)
+            self.count -= len(accounts) - len(current)
             self._soon += [_entry(account, looked_at_ms(account.rows)) for account in current]
         heapify(self._soon)
 

@@ -100,12 +100,13 @@ class Reservations:
         It is `unreckoned` where it takes no credit for want of a rate.
         """
         purchase, amount_minor, transaction, _ = subject
-        rows, records = account.rows, self._records
-        if transaction in rows and offset_of(rows, transaction) >= 0:
+        rows, records, event_time_ms = account.rows, self._records, purchase.event_time
+        # Nearly always there is no such transaction, which is found sooner than where it is.
+        if rows.find(transaction) >= 0 and offset_of(rows, transaction) >= 0:
             return False
-        mark, due_ms, tail = _DECLINED if declined else _BEGUN, purchase.event_time + KEEP_MS, ""
+        mark, due_ms, tail = _DECLINED if declined else _BEGUN, event_time_ms + KEEP_MS, ""
         if plan.expire_after_ms is not None and not declined:
-            mark, due_ms = mark | EXPIRES, min(purchase.event_time + plan.expire_after_ms, MAX_EVENT_TIME_MS)
+            mark, due_ms = mark | EXPIRES, min(event_time_ms + plan.expire_after_ms, MAX_EVENT_TIME_MS)
             tail = purchase.transaction_id
             self._tails[record_key(account.account_id, transaction)] = tail.encode()
         row = _pack_row(
@@ -121,13 +122,16 @@ class Reservations:
         if not rows:
             self._holding += 1
             account.rows = _pack_time(due_ms) + row
-            self._enter(account, due_ms)
+            self._agenda.enter(account, due_ms)
             return True
-        account.rows = rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
+        if len(rows) < FEW_BYTES:
+            account.rows = rows = rows + row
+        else:
+            account.rows = rows = with_row(rows, row)
+            if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
+                self._shorten(account)
         if due_ms < _unpack_time(rows)[0]:
             self._look_at(account, due_ms)
-        if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
-            self._shorten(account)
         return True
 
     def find(self, account_id: str, transaction: bytes) -> Reservation | None:
@@ -188,6 +192,7 @@ class Reservations:
         account.rows = without_row(account.rows, offset)
         if not account.rows:
             self._holding -= 1
+            self._tidy()
         self._records.drop(key, row)
 
     def _shorten(self, account: Account) -> None:
@@ -213,11 +218,11 @@ class Reservations:
 
     def _look_at(self, account: Account, at_ms: int) -> None:
         account.rows = looked_at(account.rows, at_ms)
-        self._enter(account, at_ms)
-
-    def _enter(self, account: Account, at_ms: int) -> None:
         self._agenda.enter(account, at_ms)
-        if len(self._agenda) > 2 * self._holding:
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if self._agenda.count > 2 * self._holding:
             self._agenda.tidy()
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -233,4 +238,4 @@ class Reservations:
         for account, at_ms, rows in read.rows():
             account.rows = rows
             enter(account, at_ms)
-        self._holding = len(self._agenda)
+        self._holding = self._agenda.count
