@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import struct
 import sys
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -21,10 +23,13 @@ from rules.account import Account
 _BLOCK: Final = b"C"
 _RECORD: Final = b"A"
 _NUMBER: Final = struct.Struct(">Q")
-# How many accounts are in a block. Their values follow, and behind them their ids as JSON.
+# How many accounts are in a block. Behind that the newest purchase of each, the used credit of each, and JSON: their
+# ids and currencies, one for all where they have the same. Numbers are in the machine's byte order, little-endian on
+# all that Stopbank runs on.
 _COUNT: Final = struct.Struct("<I")
-# Newest purchase, used credit and its currency.
-_VALUES: Final = struct.Struct("<qq3s")
+_VALUE_BYTES: Final = 8
+# A record for one: its number, newest purchase, used credit and its currency.
+_ALONE_VALUES: Final = struct.Struct(">Qqq3s")
 
 # So many accounts make a block.
 _BLOCK_FROM: Final = 16
@@ -43,23 +48,22 @@ class AccountRecords:
 
     def changes(self, changed: Sequence[Account], number: int) -> Iterator[tuple[bytes, bytes | None]]:
         """State records of a run that changed these accounts, each once; `number` counts all changes until now."""
-        left, sparser = self._left, dict[int, None]()
-        in_block = len(changed) >= _BLOCK_FROM
+        left, in_block = self._left, len(changed) >= _BLOCK_FROM
+        before, block = Counter([account.block for account in changed]), number if in_block else _ALONE
+        del before[_ALONE]
+        for sparser, fewer in before.items():
+            left[sparser] -= fewer
         for account in changed:
-            if account.block >= 0:
-                left[account.block] -= 1
-                sparser[account.block] = None
-            account.block = number if in_block else _ALONE
+            account.block = block
         if in_block:
             self._members[number], left[number] = changed, len(changed)
-            values, ids = map(_values_of, changed), [account.account_id for account in changed]
-            yield _BLOCK + _NUMBER.pack(number), b"".join((_COUNT.pack(len(ids)), *values, orjson.dumps(ids)))
+            yield _BLOCK + _NUMBER.pack(number), _pack_block(changed)
         else:
             for account in changed:
                 yield _record(account, number)
-        for block in sparser:
-            if left[block] * _SPARSE <= len(self._members[block]):
-                yield from self._close(block)
+        for sparser in before:
+            if left[sparser] * _SPARSE <= len(self._members[sparser]):
+                yield from self._close(sparser)
 
     def _close(self, block: int) -> Iterator[tuple[bytes, bytes | None]]:
         for account in self._members[block]:
@@ -69,47 +73,62 @@ class AccountRecords:
         del self._members[block], self._left[block]
         yield _BLOCK + _NUMBER.pack(block), None
 
-    def restore(self, records: Mapping[bytes, bytes], get: Callable[[str], Account]) -> int:
-        """Take back what purchases changed in accounts, by their ids from `get`; returns how many changes it were."""
-        own: dict[str, int] = {}
-        blocks: dict[int, bytes] = {}
-        for key, raw in records.items():
-            kind = key[:1]
-            if kind == _RECORD:
-                account_id = key[1:].decode()
-                (own[account_id],) = _NUMBER.unpack_from(raw)
-                _restore_values(get(account_id), raw, _NUMBER.size)
-            elif kind == _BLOCK:
-                (number,) = _NUMBER.unpack_from(key, 1)
-                blocks[number] = raw
-        for number in sorted(blocks):
-            self._restore_block(number, blocks[number], own, get)
-        for number, members in self._members.items():
-            self._left[number] = sum(account.block == number for account in members)
-        return max([*own.values(), *blocks], default=0)
+    def restore(self, records: Mapping[bytes, bytes], get_all: Callable[[Sequence[str]], list[Account]]) -> int:
+        """Take back what purchases changed in accounts; returns how many changes it were.
 
-    def _restore_block(self, number: int, raw: bytes, own: Mapping[str, int], get: Callable[[str], Account]) -> None:
-        (count,) = _COUNT.unpack_from(raw)
-        offset = _COUNT.size
-        self._members[number] = members = list[Account]()
-        for account_id in orjson.loads(raw[offset + count * _VALUES.size :]):
-            account = get(account_id)
-            members.append(account)
-            if own.get(account_id, _ALONE) < number:
+        `get_all` gives accounts by their ids.
+        """
+        own = {key: raw for key, raw in records.items() if key[:1] == _RECORD}
+        alone = dict[Account, int]()
+        for account, raw in zip(get_all([key[1:].decode() for key in own]), own.values(), strict=True):
+            alone[account], account.latest_ms, account.used_minor, currency = _ALONE_VALUES.unpack(raw)
+            account.currency = sys.intern(currency.rstrip(b"\0").decode())
+        blocks = {_NUMBER.unpack_from(key, 1)[0]: raw for key, raw in records.items() if key[:1] == _BLOCK}
+        last = max([*alone.values(), *blocks], default=0)
+        for number in sorted(blocks, reverse=True):
+            self._restore_block(number, blocks[number], alone, get_all)
+        return last
+
+    def _restore_block(
+        self,
+        number: int,
+        raw: bytes,
+        alone: Mapping[Account, int],
+        get_all: Callable[[Sequence[str]], list[Account]],
+    ) -> None:
+        """Take back what the newest block says that is not read yet, where that is newer than an account's record."""
+        account_ids, *values = _unpack_block(raw)
+        self._members[number] = members = get_all(account_ids)
+        left = 0
+        for account, latest_ms, used_minor, currency in zip(members, *values, strict=True):
+            if account.block < number and (not alone or alone.get(account, _ALONE) < number):
                 account.block = number
-                _restore_values(account, raw, offset)
-            offset += _VALUES.size
+                account.latest_ms, account.used_minor, account.currency = latest_ms, used_minor, currency
+                left += 1
+        self._left[number] = left
 
 
 def _record(account: Account, number: int) -> tuple[bytes, bytes]:
-    return _RECORD + account.account_id.encode(), _NUMBER.pack(number) + _values_of(account)
+    values = _ALONE_VALUES.pack(number, account.latest_ms, account.used_minor, account.currency.encode())
+    return _RECORD + account.account_id.encode(), values
 
 
-def _values_of(account: Account) -> bytes:
-    return _VALUES.pack(account.latest_ms, account.used_minor, account.currency.encode())
+def _pack_block(accounts: Sequence[Account]) -> bytes:
+    currencies = [account.currency for account in accounts]
+    if currencies.count(currencies[0]) == len(currencies):
+        del currencies[1:]
+    times = array("q", [account.latest_ms for account in accounts])
+    used = array("q", [account.used_minor for account in accounts])
+    named = orjson.dumps(([account.account_id for account in accounts], currencies))
+    return b"".join((_COUNT.pack(len(accounts)), times.tobytes(), used.tobytes(), named))
 
 
-def _restore_values(account: Account, raw: bytes, offset: int) -> None:
-    account.latest_ms, account.used_minor, currency = _VALUES.unpack_from(raw, offset)
-    # One text for all accounts.
-    account.currency = sys.intern(currency.rstrip(b"\0").decode())
+def _unpack_block(raw: bytes) -> tuple[list[str], array[int], array[int], list[str]]:
+    """The ids of its accounts, their newest purchases, their used credit and their currencies."""
+    (count,) = _COUNT.unpack_from(raw)
+    used_at = _COUNT.size + count * _VALUE_BYTES
+    end = used_at + count * _VALUE_BYTES
+    account_ids, currencies = orjson.loads(raw[end:])
+    currencies = [*map(sys.intern, currencies)]
+    times, used = array("q", raw[_COUNT.size : used_at]), array("q", raw[used_at:end])
+    return account_ids, times, used, currencies if len(currencies) == count else currencies * count

@@ -238,15 +238,15 @@ class Decider:
         self._population_learned = True
 
     def _reserve(self, plan: RulesetPlan, account: Account, subject: Subject, *, declined: bool) -> None:
-        reservations = self._reservations
+        reservations, currency = self._reservations, plan.currency
         # Used in a currency that the ruleset has no rate for: what is asked of it is unknown too.
-        unreckoned = not declined and not account.reckons_in(plan.currency, plan.rates)
+        takes = not declined and (account.currency == currency or account.reckons_in(currency, plan.rates))
+        unreckoned = not takes and not declined
         # A purchase may be decided again when its decision, but not its reservation, is forgotten.
-        begun = reservations is None or reservations.begin(
-            account, plan, subject, declined=declined, unreckoned=unreckoned
-        )
-        if begun and not declined and not unreckoned:
-            account.use(subject.amount_minor, plan.currency, plan.rates)
+        if (
+            reservations is None or reservations.begin(account, plan, subject, declined=declined, unreckoned=unreckoned)
+        ) and takes:
+            account.use(subject.amount_minor, currency, plan.rates)
 
 
 def _measure(

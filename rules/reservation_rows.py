@@ -8,16 +8,18 @@ from typing import Final
 from rules.reservation import Refund, Reservation, State
 
 # Transaction, due, state with marks, currencies of the purchase and of the ruleset, paid, reserved: with this it
-# begins. Behind it captured, refunded, and the block that it was first written in. Little-endian.
-BEGUN: Final = struct.Struct("<8sqB3s3s2q")
-REST: Final = struct.Struct("<3q")
-ROW: Final = struct.Struct(BEGUN.format + REST.format[1:])
+# begins. Behind it the block that it was first written in. Little-endian.
+BEGUN: Final = struct.Struct("<8sqB6s2q")
+ROW: Final = struct.Struct(f"{BEGUN.format}q")
 TRANSACTION_BYTES: Final = 8
 DUE: Final = struct.Struct("<q")
 DUE_AT: Final = 8
 MARK_AT: Final = 16
 BLOCK: Final = struct.Struct("<q")
-BLOCK_AT: Final = ROW.size - BLOCK.size
+BLOCK_AT: Final = BEGUN.size
+_CURRENCY_BYTES: Final = 3
+# Captured and refunded.
+_AMOUNTS: Final = struct.Struct("<2q")
 _REFUND: Final = struct.Struct("<8sq")
 
 _STATE_BITS: Final = 0x07
@@ -34,6 +36,11 @@ def state_of(mark: int) -> State:
     return State(mark & _STATE_BITS)
 
 
+def currencies_of(paid: str, own: str) -> bytes:
+    """The currencies of a purchase and of its ruleset, as a row has them."""
+    return (paid + own).encode()
+
+
 def pack_row(reservation: Reservation, block: int) -> bytes:
     """The row of a reservation that has a state record of its own."""
     mark = reservation.state | OWN_RECORD | (EXPIRES if reservation.expires else 0)
@@ -43,29 +50,37 @@ def pack_row(reservation: Reservation, block: int) -> bytes:
         reservation.transaction,
         reservation.due_ms,
         mark,
-        reservation.paid_currency.encode(),
-        reservation.currency.encode(),
+        currencies_of(reservation.paid_currency, reservation.currency),
         reservation.paid_minor,
         reservation.reserved_minor,
-        reservation.captured_minor,
-        reservation.refunded_minor,
         block,
     )
 
 
 def pack_tail(reservation: Reservation) -> bytes:
-    """What has no fixed size: the transaction's id while that is needed, later the refunds."""
-    if reservation.transaction_id:
+    """What most have not: the transaction's id while that is needed, later amounts that its state alone does not say.
+
+    What was captured and refunded, and the refunds, where it was not all that was reserved, or was given back.
+    """
+    if reservation.state is State.RESERVED:
         return reservation.transaction_id.encode()
-    return b"".join([_REFUND.pack(*refund) for refund in reservation.refunds]) if reservation.refunds else b""
+    amounts, refunds = (reservation.captured_minor, reservation.refunded_minor), reservation.refunds
+    if not refunds and amounts == _amounts_in(reservation.state, reservation.reserved_minor):
+        return b""
+    return b"".join((_AMOUNTS.pack(*amounts), *[_REFUND.pack(*refund) for refund in refunds]))
 
 
-def unpack(row: bytes | bytearray | memoryview, tail: bytes, offset: int = 0) -> Reservation:
+def unpack(row: bytes | bytearray, tail: bytes, offset: int = 0) -> Reservation:
     """The reservation of the row at an offset, and its tail."""
-    transaction, due_ms, mark, paid_currency, currency, paid, reserved, captured, refunded, _ = ROW.unpack_from(
-        row, offset
-    )
-    state = state_of(mark)
+    transaction, due_ms, mark, currencies, paid_minor, reserved_minor, _ = ROW.unpack_from(row, offset)
+    state, named = state_of(mark), currencies.decode()
+    transaction_id, refunds = "", ()
+    captured_minor, refunded_minor = _amounts_in(state, reserved_minor)
+    if state is State.RESERVED:
+        transaction_id = tail.decode()
+    elif tail:
+        captured_minor, refunded_minor = _AMOUNTS.unpack_from(tail)
+        refunds = tuple(Refund(*parts) for parts in _REFUND.iter_unpack(tail[_AMOUNTS.size :]))
     return Reservation(
         transaction,
         state,
@@ -73,13 +88,18 @@ def unpack(row: bytes | bytearray | memoryview, tail: bytes, offset: int = 0) ->
         bool(mark & TOLD),
         bool(mark & EXPIRES),
         due_ms,
-        paid,
-        paid_currency.decode(),
-        currency.decode(),
-        reserved,
-        captured,
-        refunded,
-        tail.decode() if state is State.RESERVED else "",
-        () if state is State.RESERVED else tuple(Refund(*parts) for parts in _REFUND.iter_unpack(tail)),
+        paid_minor,
+        named[:_CURRENCY_BYTES],
+        named[_CURRENCY_BYTES:],
+        reserved_minor,
+        captured_minor,
+        refunded_minor,
+        transaction_id,
+        refunds,
         bool(mark & UNRECKONED),
     )
+
+
+def _amounts_in(state: State, reserved_minor: int) -> tuple[int, int]:
+    """What is captured and refunded of nearly all reservations in a state."""
+    return reserved_minor if state is State.CAPTURED else 0, 0

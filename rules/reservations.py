@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 from models.fields import MAX_EVENT_TIME_MS
@@ -27,22 +26,24 @@ from rules.account_rows import (
 from rules.accounts import Accounts
 from rules.plan import RulesetPlan
 from rules.reservation import Reservation, State
+from rules.reservation_agenda import Agenda
 from rules.reservation_records import ReservationRecords, block_of
 from rules.reservation_rows import (
-    BEGUN,
-    DUE,
-    DUE_AT,
     EXPIRES,
     MARK_AT,
     OWN_RECORD,
+    ROW,
     TRANSACTION_BYTES,
     UNRECKONED,
     WAS_DECLINED,
+    currencies_of,
     pack_row,
     pack_tail,
     state_of,
     unpack,
 )
+from rules.reservation_state import record_key
+from rules.reservations_read_back import ReadBack
 from rules.velocity import Subject
 
 DAY_MS: Final = 86_400_000
@@ -65,10 +66,9 @@ _RANK: Final = {
 }
 _DECLINED: Final = State.DECLINED | WAS_DECLINED
 _BEGUN: Final = int(State.RESERVED)
-_NEVER_MS: Final = 2**63 - 1
 _pack_time = TIME.pack
 _unpack_time = TIME.unpack_from
-_pack_begun = BEGUN.pack
+_pack_row = ROW.pack
 
 
 class Reservations:
@@ -80,15 +80,17 @@ class Reservations:
 
     def __init__(self, accounts: Accounts) -> None:
         self.accounts = accounts
-        # Of accounts that have any: what has no fixed size, by transaction.
-        self._tails: dict[str, dict[bytes, bytes]] = {}
-        # When, and which account: those whose rows are to be looked through. An entry that says another time than
-        # its account does is out of date. As bytes they are in order, and a fraction of what tuples would be.
-        self._agenda: list[bytes] = []
+        # What has no fixed size, of those that have any, by the keys of their state records.
+        self._tails: dict[bytes, bytes] = {}
+        self._agenda = Agenda(accounts.find)
         # How many accounts have rows.
         self._holding = 0
-        self.next_ms = _NEVER_MS
         self._records = ReservationRecords(self._part)
+
+    @property
+    def next_ms(self) -> int:
+        """The event time before which nothing is due."""
+        return self._agenda.next_ms
 
     def begin(
         self, account: Account, plan: RulesetPlan, subject: Subject, *, declined: bool, unreckoned: bool = False
@@ -98,34 +100,38 @@ class Reservations:
         It is `unreckoned` where it takes no credit for want of a rate.
         """
         purchase, amount_minor, transaction, _ = subject
-        rows = account.rows
-        if transaction in rows and offset_of(rows, transaction) >= 0:
+        rows, records, event_time_ms = account.rows, self._records, purchase.event_time
+        # Nearly always there is no such transaction, which is found sooner than where it is.
+        if rows.find(transaction) >= 0 and offset_of(rows, transaction) >= 0:
             return False
-        mark, due_ms, tail = _DECLINED if declined else _BEGUN, purchase.event_time + KEEP_MS, b""
+        mark, due_ms, tail = _DECLINED if declined else _BEGUN, event_time_ms + KEEP_MS, ""
         if plan.expire_after_ms is not None and not declined:
-            mark, due_ms = mark | EXPIRES, min(purchase.event_time + plan.expire_after_ms, MAX_EVENT_TIME_MS)
-            tail = purchase.transaction_id.encode()
-            self._tails.setdefault(account.account_id, {})[transaction] = tail
-        begun = _pack_begun(
+            mark, due_ms = mark | EXPIRES, min(event_time_ms + plan.expire_after_ms, MAX_EVENT_TIME_MS)
+            tail = purchase.transaction_id
+            self._tails[record_key(account.account_id, transaction)] = tail.encode()
+        row = _pack_row(
             transaction,
             due_ms,
             mark | UNRECKONED if unreckoned else mark,
-            purchase.currency.encode(),
-            plan.currency.encode(),
+            currencies_of(purchase.currency, plan.currency),
             purchase.amount,
             amount_minor,
+            records.next_block,
         )
-        row = self._records.begin(account.account_id, begun, tail)
+        row = records.begin(account, row, tail)
         if not rows:
             self._holding += 1
             account.rows = _pack_time(due_ms) + row
-            self._enter(account, due_ms)
+            self._agenda.enter(account, due_ms)
             return True
-        account.rows = rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
+        if len(rows) < FEW_BYTES:
+            account.rows = rows = rows + row
+        else:
+            account.rows = rows = with_row(rows, row)
+            if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
+                self._shorten(account)
         if due_ms < _unpack_time(rows)[0]:
             self._look_at(account, due_ms)
-        if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
-            self._shorten(account)
         return True
 
     def find(self, account_id: str, transaction: bytes) -> Reservation | None:
@@ -141,29 +147,23 @@ class Reservations:
         before = row_at(rows, offset)
         row, tail = pack_row(reservation, block_of(before)), pack_tail(reservation)
         account.rows = with_row_at(rows, offset, row)
-        self._forget_tail(account_id, reservation.transaction)
+        key = record_key(account_id, reservation.transaction)
         if tail:
-            self._tails.setdefault(account.account_id, {})[reservation.transaction] = tail
-        self._records.change(account_id, before, row, tail)
+            self._tails[key] = tail
+        else:
+            self._tails.pop(key, None)
+        self._records.change(key, before, row, tail)
         if reservation.due_ms < looked_at_ms(rows):
             self._look_at(account, reservation.due_ms)
 
     def due(self, now_ms: int) -> tuple[str, Reservation] | None:
         """The reservation that is due first, with its account, if any is by now; to be put later, or dropped."""
-        agenda = self._agenda
-        while agenda and (at_ms := looked_at_ms(agenda[0])) <= now_ms:
-            account = self.accounts.find(agenda[0][TIME.size :].decode())
-            if account is None or not account.rows or looked_at_ms(account.rows) != at_ms:
-                heappop(agenda)
-                continue
+        while (account := self._agenda.first(now_ms)) is not None:
             offset = first_due(account.rows)
             due_ms, _ = due_at(account.rows, offset)
-            if due_ms == at_ms:
-                self.next_ms = at_ms
+            if due_ms == looked_at_ms(account.rows):
                 return account.account_id, self._at(account, offset)
-            account.rows = looked_at(account.rows, due_ms)
-            heapreplace(agenda, _entry(account, due_ms))
-        self.next_ms = looked_at_ms(agenda[0]) if agenda else _NEVER_MS
+            self._look_at(account, due_ms)
         return None
 
     def due_of(self, account_id: str, now_ms: int) -> list[Reservation]:
@@ -180,22 +180,20 @@ class Reservations:
         self._drop(account, offset_of(account.rows, transaction))
 
     def _at(self, account: Account, offset: int) -> Reservation:
-        tails = self._tails.get(account.account_id)
-        tail = tails.get(transaction_at(account.rows, offset), b"") if tails is not None else b""
-        return unpack(account.rows, tail, offset)
+        return unpack(account.rows, self._tail_of(account, transaction_at(account.rows, offset)), offset)
+
+    def _tail_of(self, account: Account, transaction: bytes) -> bytes:
+        return self._tails.get(record_key(account.account_id, transaction), b"") if self._tails else b""
 
     def _drop(self, account: Account, offset: int) -> None:
         row = row_at(account.rows, offset)
-        self._forget_tail(account.account_id, row[:TRANSACTION_BYTES])
+        key = record_key(account.account_id, row[:TRANSACTION_BYTES])
+        self._tails.pop(key, None)
         account.rows = without_row(account.rows, offset)
         if not account.rows:
             self._holding -= 1
-        self._records.drop(account.account_id, row)
-
-    def _forget_tail(self, account_id: str, transaction: bytes) -> None:
-        tails = self._tails.get(account_id)
-        if tails is not None and tails.pop(transaction, None) is not None and not tails:
-            del self._tails[account_id]
+            self._tidy()
+        self._records.drop(key, row)
 
     def _shorten(self, account: Account) -> None:
         """Forget the oldest of an account that has too many, what still uses credit last."""
@@ -208,32 +206,24 @@ class Reservations:
         for offset in sorted(going, reverse=True):
             self._drop(account, offset)
 
-    def _part(self, account_id: str, block: int) -> Iterator[tuple[bytes, bytes]]:
+    def _part(self, account: Account, block: int) -> Iterator[tuple[bytes, bytes]]:
         """The rows of an account that only a block tells of, with their tails; they have their own records now."""
-        account = self.accounts.get(account_id)
-        rows, tails = bytearray(account.rows), self._tails.get(account_id, {})
+        rows = bytearray(account.rows)
         for offset in offsets(rows):
             row = row_at(rows, offset)
             if block_of(row) == block and not row[MARK_AT] & OWN_RECORD:
                 rows[offset + MARK_AT] |= OWN_RECORD
-                yield row_at(rows, offset), tails.get(row[:TRANSACTION_BYTES], b"")
+                yield row_at(rows, offset), self._tail_of(account, row[:TRANSACTION_BYTES])
         account.rows = rows if isinstance(account.rows, bytearray) else bytes(rows)
 
     def _look_at(self, account: Account, at_ms: int) -> None:
         account.rows = looked_at(account.rows, at_ms)
-        self._enter(account, at_ms)
+        self._agenda.enter(account, at_ms)
+        self._tidy()
 
-    def _enter(self, account: Account, at_ms: int) -> None:
-        heappush(self._agenda, _entry(account, at_ms))
-        if len(self._agenda) > 2 * self._holding:
-            self._agenda = [entry for entry in {*self._agenda} if self._is_current(entry)]
-            heapify(self._agenda)
-        if at_ms < self.next_ms:
-            self.next_ms = at_ms
-
-    def _is_current(self, entry: bytes) -> bool:
-        account = self.accounts.find(entry[TIME.size :].decode())
-        return account is not None and account.rows[: TIME.size] == entry[: TIME.size]
+    def _tidy(self) -> None:
+        if self._agenda.count > 2 * self._holding:
+            self._agenda.tidy()
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""
@@ -241,27 +231,11 @@ class Reservations:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the reservations back from their state records."""
-        holding = dict[Account, int]()
-        for account, row, tail in self._records.restore(records, self.accounts.get):
-            rows, (due_ms,) = account.rows, DUE.unpack_from(row, DUE_AT)
-            if not rows:
-                holding[account] = due_ms
-                rows = _pack_time(0)
-            elif offset_of(rows, row[:TRANSACTION_BYTES]) >= 0:
-                # A worker that had lost the partition may have written it in another block.
-                continue
-            if due_ms < holding[account]:
-                holding[account] = due_ms
-            account.rows = rows + row if len(rows) < FEW_BYTES else with_row(rows, row)
-            if tail:
-                self._tails.setdefault(account.account_id, {})[row[:TRANSACTION_BYTES]] = tail
-        for account, due_ms in holding.items():
-            account.rows = looked_at(account.rows, due_ms)
-            self._agenda.append(_entry(account, due_ms))
-        heapify(self._agenda)
-        self._holding = len(holding)
-        self.next_ms = looked_at_ms(self._agenda[0]) if self._agenda else _NEVER_MS
-
-
-def _entry(account: Account, at_ms: int) -> bytes:
-    return _pack_time(at_ms) + account.account_id.encode()
+        read = ReadBack(records, self.accounts)
+        self._records.restore(read)
+        self._tails = read.tails()
+        enter = self._agenda.enter
+        for account, at_ms, rows in read.rows():
+            account.rows = rows
+            enter(account, at_ms)
+        self._holding = self._agenda.count

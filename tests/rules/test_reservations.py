@@ -233,7 +233,7 @@ def test_an_account_that_comes_and_goes_leaves_nothing_on_the_agenda() -> None:
         bought = subject(number, time_ms=START_MS + number)
         begin(reservations_, KEEPS, bought, declined=False)
         reservations_.drop("a-1", bought.transaction)
-    assert len(reservations_._agenda) <= 2
+    assert reservations_._agenda.count <= 2
     assert reservations_.due(START_MS + 2 * KEEP_MS) is None
 
 
