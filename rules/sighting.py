@@ -32,16 +32,15 @@ def sight(
 ) -> Sighted:
     """Measure the entity `stop` for a purchase, and enter the purchase unless it is there already."""
     transaction = transaction_hash(purchase.transaction_id)
-    books = logbook.find(stop, watermark.latest_ms)
-    last_ms = books.last_ms if books is not None else 0
-    known = logbook.knows(stop, books, transaction)
-    logs = logbook.logs(ruleset, plan, stop, books, purchase.event_time)
+    event_time_ms = purchase.event_time
+    books, known = logbook.visit(ruleset, plan, stop, transaction, event_time_ms, watermark.latest_ms)
+    last_ms = books.last_ms
     subject = Subject(purchase, amount_minor, transaction, known)
     clock = period_clock(ruleset.time_zone)
-    values = values_of(plan)(logs, subject, clock)
-    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, logs, subject, clock))
+    values = values_of(plan)(books, subject, clock)
+    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, books, subject, clock))
     if not known:
-        logbook.enter(ruleset, plan, stop, subject)
-    watermark.advance(purchase.event_time)
+        logbook.enter(ruleset, plan, stop, books, subject)
+    watermark.advance(event_time_ms)
     logbook.sweep(watermark.latest_ms)
-    return Sighted(stamp, purchase.event_time < last_ms - ruleset.allowed_lateness_ms)
+    return Sighted(stamp, event_time_ms < last_ms - ruleset.allowed_lateness_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from models.purchase_fields import PurchaseFields
 from rules.calendar import PeriodClock
@@ -15,17 +15,21 @@ from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Outcome
 from rules.windows import WindowLog
 
 
-class EntityLogs(NamedTuple):
+class EntityLogs(Protocol):
     """An entity's purchases, and those among them that labels say are fraud.
 
     A station does not know how they were decided and keeps all of them as `approved`. `released` are those that were
     approved and are no more.
     """
 
-    approved: WindowLog
-    declined: WindowLog | None = None
-    fraud: WindowLog | None = None
-    released: WindowLog | None = None
+    @property
+    def approved(self) -> WindowLog: ...  # noqa: D102  # named above
+    @property
+    def declined(self) -> WindowLog | None: ...  # noqa: D102
+    @property
+    def fraud(self) -> WindowLog | None: ...  # noqa: D102
+    @property
+    def released(self) -> WindowLog | None: ...  # noqa: D102
 
 
 class Subject(NamedTuple):
@@ -86,12 +90,11 @@ def _holds(value: int, clearing: Clearing) -> bool:
 
 def _logs_of(feature: Feature, logs: EntityLogs) -> list[WindowLog]:
     """The logs that a feature is counted over."""
-    approved, declined, fraud, released = logs
     by_outcome = {
-        None: (approved, declined, released),
-        Outcome.APPROVED: (approved,),
-        Outcome.DECLINED: (declined,),
-        Outcome.FRAUD: (fraud,),
+        None: (logs.approved, logs.declined, logs.released),
+        Outcome.APPROVED: (logs.approved,),
+        Outcome.DECLINED: (logs.declined,),
+        Outcome.FRAUD: (logs.fraud,),
     }
     return [log for log in by_outcome[feature.outcome] if log is not None and len(log)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -16,7 +15,6 @@ from models.parameter import ParamValue
 from models.purchase_fields import PurchaseFields
 from models.ruleset import RulesetDocument
 from rules.calendar import PeriodClock, period_clock
-from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
 from rules.language.codegen import compile_matches
 from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
@@ -29,8 +27,7 @@ from rules.language.planning import plan_of, values_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
 from rules.language.typed import LOCAL_TIME_FIELDS, Condition, FieldValue
-from rules.plan import EntityPlan, Feature, RulesetPlan
-from rules.velocity import values_of as values_of_features
+from rules.plan import Feature, RulesetPlan
 
 _VERSION_CHARS: Final = 16
 # What each effect of a rule comes to.
@@ -62,11 +59,6 @@ class CompiledRuleset:
     _asks_local_time: bool = field(repr=False)
     _slots: Mapping[str, int] = field(repr=False)
     _features: Mapping[str, Feature] = field(repr=False)
-
-    @cached_property
-    def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
-        """The entities that are kept with the account, each with the function that measures its features."""
-        return tuple((entity, values_of_features(entity)) for entity in self.plan.desk)
 
     def evaluate(
         self,
