@@ -23,7 +23,7 @@ from rules.plan import EntityPlan, RulesetPlan
 from rules.reservation import Reservation
 from rules.reservations import Reservations
 from rules.route import Stamp
-from rules.velocity import Clears, Subject, clears_of, values_of
+from rules.velocity import Clears, Subject, clears_of, subject_of, values_of
 from rules.watermark import Watermark
 
 _POPULATION: Final = b"Q"
@@ -158,7 +158,7 @@ class Decider:
         """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
         visits, known = self._visit(plan, purchase, transaction)
-        subject = Subject(purchase, amount_minor, transaction, known)
+        subject = subject_of((purchase, amount_minor, transaction, known))
         values = _measure(ruleset, visits, subject, stamps)
         degraded: Sequence[str] = ()
         available = _NO_CREDIT

@@ -10,7 +10,7 @@ from rules.entity import transaction_hash
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import Stamp, stamp_of
-from rules.velocity import Subject, clears_of_all, values_of
+from rules.velocity import clears_of_all, subject_of, values_of
 from rules.watermark import Watermark
 
 
@@ -35,7 +35,7 @@ def sight(
     event_time_ms = purchase.event_time
     books, known = logbook.visit(ruleset, plan, stop, transaction, event_time_ms, watermark.latest_ms)
     last_ms = books.last_ms
-    subject = Subject(purchase, amount_minor, transaction, known)
+    subject = subject_of((purchase, amount_minor, transaction, known))
     clock = period_clock(ruleset.time_zone)
     values = values_of(plan)(books, subject, clock)
     stamp = stamp_of(plan.name, values, clears_of_all(plan, values, books, subject, clock))

@@ -12,6 +12,7 @@ from rules.clearing import Retry, clears_at
 from rules.entity import value_hash
 from rules.feature_code import Values, compile_features
 from rules.plan import Aggregate, Clearing, EntityPlan, Feature, Outcome
+from rules.quick_tuple import quick
 from rules.windows import WindowLog
 
 
@@ -39,6 +40,9 @@ class Subject(NamedTuple):
     amount_minor: int
     transaction: bytes
     known: bool = False
+
+
+subject_of: Final = quick(Subject)
 
 
 # When each of a feature's comparisons ends to hold, in the order of its clearings (None: never, or it does not hold);
