@@ -11,13 +11,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Final, NamedTuple, TypeAlias
 
-from rules.merged_rows import MergedRows, merging
+import numpy as np
+
+from rules.merged_rows import MergedRows, behind, compressed, merging
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
-_SLACK = 8
+_SLACK = 4
 _HASH_BYTES = 8
 # Logs without columns share this: most have none, and an empty dict of its own is larger than their rows.
 _NO_COLUMNS: Final[dict[str, array[int]]] = {}
@@ -123,7 +125,7 @@ class WindowLog:
         self.sums = _with_totals(self.sums, index + 1, len(self.sums), later)
         merged = self.merged
         if merged is not None:
-            merged.counts[index + 1 :] = [count + 1 for count in merged.counts[index:]]
+            merged.counts[index + 1 :] = array("q", [count + 1 for count in merged.counts[index:]])
             merged.lows.insert(index, amount_minor)
             merged.highs.insert(index, amount_minor)
 
@@ -131,8 +133,7 @@ class WindowLog:
         """From now on rows may stand for several purchases."""
         merged = self.merged
         if merged is None:
-            amounts = self.amounts(0, len(self.times))
-            merged = self.merged = MergedRows(list(range(len(self.times) + 1)), amounts, list(amounts))
+            merged = self.merged = MergedRows(self.amounts(0, len(self.times)))
         return merged
 
     def amounts(self, first: int, end: int) -> list[int]:
@@ -144,11 +145,11 @@ class WindowLog:
         """Running totals of purchases, before each row and behind the last; only differences mean anything."""
         return range(len(self.times) + 1) if self.merged is None else self.merged.counts
 
-    def lows(self, first: int, end: int) -> list[int]:
+    def lows(self, first: int, end: int) -> Sequence[int]:
         """The smallest amount of each of the rows [first, end)."""
         return self.amounts(first, end) if self.merged is None else self.merged.lows[first:end]
 
-    def highs(self, first: int, end: int) -> list[int]:
+    def highs(self, first: int, end: int) -> Sequence[int]:
         """The largest amount of each of the rows [first, end)."""
         return self.amounts(first, end) if self.merged is None else self.merged.highs[first:end]
 
@@ -218,20 +219,23 @@ class WindowLog:
         """
         if len(self.times) <= max_rows:
             return ()
-        gone, merged = merging(self.counts, max_rows - max_rows // _SLACK), self.begin_merging()
-        lows, highs, columns = merged.lows, merged.highs, self.columns.values()
-        # Each of them into the one behind it: oldest first, so that what that took in goes on with it.
-        for index in gone:
-            lows[index + 1] = min(lows[index], lows[index + 1])
-            highs[index + 1] = max(highs[index], highs[index + 1])
-            for column in columns:
+        merged = self.begin_merging()
+        gone = merging(merged.counts, max_rows - max_rows // _SLACK)
+        staying = np.ones(len(self.times), np.bool_)
+        staying[gone] = False
+        merged.merge(staying)
+        self.times = compressed(self.times, staying)
+        if isinstance(self.sums, array):
+            self.sums = compressed(self.sums, behind(staying))
+        else:
+            self.sums = list(compress(self.sums, behind(staying).tolist()))
+        hashes = np.frombuffer(self.transactions, np.uint64)
+        self.transactions = bytearray(hashes[staying].tobytes())
+        for field, column in self.columns.items():
+            # Each into the one behind it: oldest first, so that what that took in goes on with it.
+            for index in gone:
                 column[index + 1] = column[index + 1] or column[index]
-        for index in reversed(gone):
-            # What is behind a row that stays is behind it still.
-            del self.times[index], self.sums[index + 1], merged.counts[index + 1], lows[index], highs[index]
-            del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
-            for column in columns:
-                del column[index]
+            self.columns[field] = compressed(column, staying)
         return gone
 
     def transaction(self, index: int) -> bytes:
