@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -26,7 +26,7 @@ from rules.language.compile import CompiledRuleset, Verdict, compile_ruleset
 from rules.language.facts import Facts
 from rules.plan import EntityPlan
 from rules.step import amount_in
-from rules.velocity import EntityLogs, Subject, values_of
+from rules.velocity import Subject, values_of
 from rules.windows import WindowLog
 
 # aiokafka is typed in part only.
@@ -35,6 +35,15 @@ from rules.windows import WindowLog
 RULES: Final = Path(__file__).resolve().parents[1] / "examples" / "rules"
 
 Decide = Callable[[bytes], bytes]
+
+
+class EntityLogs(NamedTuple):
+    """What an entity has bought."""
+
+    approved: WindowLog
+    declined: WindowLog
+    fraud: None = None
+    released: None = None
 
 
 def same_step(rule_file: str) -> Decide:
@@ -72,11 +81,11 @@ def _asks_outcome(entity: EntityPlan) -> bool:
 
 
 def _new_logs(entity: EntityPlan) -> EntityLogs:
-    logs = WindowLog(), WindowLog()
-    for log in logs:
+    logs = EntityLogs(WindowLog(), WindowLog())
+    for log in (logs.approved, logs.declined):
         for field in entity.distinct_fields:
             log.add_column(field)
-    return EntityLogs(*logs)
+    return logs
 
 
 def _judged(ruleset: CompiledRuleset, subject: Subject, values: list[int | None]) -> Decision:
@@ -91,7 +100,7 @@ def _judged(ruleset: CompiledRuleset, subject: Subject, values: list[int | None]
 
 
 def _enter(logs: EntityLogs, subject: Subject, *, declined: bool) -> None:
-    log = logs.declined if declined and logs.declined is not None else logs.approved
+    log = logs.declined if declined else logs.approved
     values = [value_hash(subject.purchase, field) for field in log.columns]
     log.insert(subject.purchase.event_time, subject.amount_minor, subject.transaction, values)
 

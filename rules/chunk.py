@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
+from operator import sub
 from typing import Final, NamedTuple
 
 from rules.plan import ENTITY_FIELDS
@@ -51,8 +52,8 @@ def encode_chunk(log: WindowLog, first: int, end: int, skip: int, keep_ms: int) 
     parts += [column[first:end].tobytes() for column in columns.values()]
     if merged is not None and log.count(first, end) > rows:
         flags |= _MERGED
-        parts.append(array("I", [log.count(index, index + 1) for index in range(first, end)]).tobytes())
-        parts += [array("q", amounts[first:end]).tobytes() for amounts in (merged.lows, merged.highs)]
+        counts = array("I", map(sub, merged.counts[first + 1 : end + 1], merged.counts[first:end]))
+        parts += [counts.tobytes(), merged.lows[first:end].tobytes(), merged.highs[first:end].tobytes()]
     return b"".join((_HEAD.pack(flags, skip, rows, len(columns), log.first_seen_ms, keep_ms), *parts))
 
 

@@ -32,12 +32,12 @@ _Column = tuple[Sequence[int], Sequence[int]]
 _NO_LIMIT: Final = float("inf")
 _NEVER_MS: Final = -(2**63)
 _NO_END_MS: Final = 2**63
-# The logs that a feature is counted over, by their places in `EntityLogs`.
+# The logs of `EntityLogs` that a feature is counted over.
 _LOGS: Final = {
-    None: (0, 1, 3),
-    Outcome.APPROVED: (0,),
-    Outcome.DECLINED: (1,),
-    Outcome.FRAUD: (2,),
+    None: ("approved", "declined", "released"),
+    Outcome.APPROVED: ("approved",),
+    Outcome.DECLINED: ("declined",),
+    Outcome.FRAUD: ("fraud",),
 }
 _time: Final = itemgetter(0)
 
@@ -69,8 +69,8 @@ class Clearer:
         purchase, amount_minor, _, known = subject
         from_ms = purchase.event_time
         counted: list[WindowLog] = []
-        for place in self._logs:
-            log = logs[place]
+        for name in self._logs:
+            log: WindowLog | None = getattr(logs, name)
             if log is not None and log.times:
                 counted.append(log)
                 if log.times[-1] > from_ms:

@@ -17,7 +17,7 @@ from rules.calendar import period_clock
 from rules.clearing import Clears
 from rules.credit import Available
 from rules.entity import entity_key
-from rules.entity_books import Book
+from rules.entity_books import Book, EntityBooks
 from rules.language.compile import CompiledRuleset, Verdict
 from rules.language.facts import Facts
 from rules.logbook import Logbook
@@ -25,7 +25,7 @@ from rules.plan import EntityPlan, RulesetPlan
 from rules.reservation import Reservation
 from rules.reservations import Reservations
 from rules.route import Stamp
-from rules.velocity import EntityLogs, Subject
+from rules.velocity import Subject, subject_of, values_of
 from rules.watermark import Watermark
 
 _POPULATION: Final = b"Q"
@@ -37,8 +37,9 @@ _NO_CREDIT: Final = Available(None, None)
 _NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
 
 
-# An entity that is counted with the account, as a purchase finds it: its plan, its key and what it has bought.
-Visit = tuple[EntityPlan, str, EntityLogs]
+# An entity that is counted with the account, as a purchase finds it: its plan, its key and its books. None, and no key,
+# where the purchase lacks a field of it.
+Visit = tuple[EntityPlan, str, EntityBooks | None]
 
 
 def decision_of(
@@ -165,7 +166,7 @@ class Decider:
         """
         plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
         visits, known = self._visit(plan, purchase, transaction)
-        subject = Subject(purchase, amount_minor, transaction, known)
+        subject = subject_of((purchase, amount_minor, transaction, known))
         values = _measure(ruleset, visits, subject, stamps)
         degraded: Sequence[str] = ()
         available = _NO_CREDIT
@@ -199,32 +200,29 @@ class Decider:
             if key is not None:
                 self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
-    def _visit(
-        self, plan: RulesetPlan, purchase: PurchaseFields, transaction: bytes
-    ) -> tuple[list[Visit | None], bool]:
+    def _visit(self, plan: RulesetPlan, purchase: PurchaseFields, transaction: bytes) -> tuple[list[Visit], bool]:
         """The entities that a purchase finds, and whether its transaction was learned before."""
         logbook, now_ms, event_time_ms, known = self._logbook, self._watermark.latest_ms, purchase.event_time, False
-        visits: list[Visit | None] = []
+        visits: list[Visit] = []
         for entity in plan.desk:
             key = entity_key(entity.entity, purchase)
             if key is None:
-                visits.append(None)
+                visits.append((entity, "", None))
                 continue
-            books = logbook.find(key, now_ms)
-            known = known or logbook.knows(key, books, transaction)
-            visits.append((entity, key, logbook.logs(plan, entity, key, books, event_time_ms)))
+            books, found = logbook.visit(plan, entity, key, transaction, event_time_ms, now_ms)
+            known = known or found
+            visits.append((entity, key, books))
         return visits, known
 
     def _learn(
-        self, plan: RulesetPlan, account: Account, subject: Subject, visits: Sequence[Visit | None], *, declined: bool
+        self, plan: RulesetPlan, account: Account, subject: Subject, visits: Sequence[Visit], *, declined: bool
     ) -> None:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
         event_time_ms = subject.purchase.event_time
         book = Book.DECLINED if declined else Book.APPROVED
-        for visit in visits:
-            if visit is not None:
-                entity, key, _ = visit
-                self._logbook.enter(plan, entity, key, subject, book)
+        for entity, key, books in visits:
+            if books is not None:
+                self._logbook.enter(plan, entity, key, books, subject, book)
         self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
@@ -250,12 +248,14 @@ class Decider:
 
 
 def _measure(
-    ruleset: CompiledRuleset, visits: Sequence[Visit | None], subject: Subject, stamps: Sequence[Stamp]
+    ruleset: CompiledRuleset, visits: Sequence[Visit], subject: Subject, stamps: Sequence[Stamp]
 ) -> list[int | None]:
     """The values of a ruleset's features, in its plan's order."""
-    clock, values = ruleset.clock, list[int | None]()
-    for (entity, measure), visit in zip(ruleset.desk_measures, visits, strict=True):
-        values += measure(visit[2], subject, clock) if visit is not None else [None] * len(entity.features)
+    # Not `list[...]()`, which makes the type anew each time and costs more than to measure a feature.
+    values: list[int | None] = []
+    clock = ruleset.clock
+    for entity, _, books in visits:
+        values += values_of(entity)(books, subject, clock) if books is not None else [None] * len(entity.features)
     stations = ruleset.plan.stations
     if stations:
         stamped = dict(stamps)
@@ -273,7 +273,7 @@ class LazyClears(Sequence[Clears]):
     def __init__(
         self,
         ruleset: CompiledRuleset,
-        visits: Sequence[Visit | None],
+        visits: Sequence[Visit],
         values: Sequence[int | None],
         stamps: Sequence[Stamp],
         subject: Subject,
@@ -291,10 +291,10 @@ class LazyClears(Sequence[Clears]):
         of_desk = self._ruleset.desk_clearers
         if slot < len(of_desk):
             number, clearer = of_desk[slot]
-            visit = self._visits[number]
-            if visit is None:
+            _, _, books = self._visits[number]
+            if books is None:
                 return ()
-            return clearer.clears(self._values[slot], visit[2], self._subject, self._ruleset.clock)
+            return clearer.clears(self._values[slot], books, self._subject, self._ruleset.clock)
         number = slot - len(of_desk)
         stamped = dict(self._stamps)
         for entity in self._ruleset.plan.stations:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from rules.kept_log import KeptLog
-from rules.velocity import EntityLogs
 
 
 class Book(StrEnum):
@@ -28,7 +27,6 @@ class EntityBooks:
     """
 
     __slots__ = (
-        "_logs",
         "approved",
         "declined",
         "due_ms",
@@ -50,15 +48,6 @@ class EntityBooks:
         self.last_ms = 0
         self.keep_until_ms = 0
         self.due_ms = 0
-        self._logs: EntityLogs | None = None
-
-    @property
-    def logs(self) -> EntityLogs:
-        """The logs, for those who measure them."""
-        logs = self._logs
-        if logs is None:
-            logs = self._logs = EntityLogs(self.approved, self.declined, self.fraud, self.released)
-        return logs
 
     def kept(self) -> Iterator[tuple[Book, KeptLog]]:
         """The logs that there are."""
@@ -87,12 +76,11 @@ class EntityBooks:
         if self.fraud is not None:
             self.keep_until_ms = max(self.keep_until_ms, self.fraud.last_ms + self.fraud.keep_ms)
 
-    def has(self, transaction: bytes) -> bool:
-        """Whether a row is this transaction's."""
-        return (
-            self.approved.has(transaction)
-            or (self.declined is not None and self.declined.has(transaction))
-            or (self.released is not None and self.released.has(transaction))
+    def others_have(self, transaction: bytes) -> bool:
+        """Whether a row of what was bought, but is not among what is approved, is this transaction's."""
+        declined, released = self.declined, self.released
+        return (declined is not None and declined.has(transaction)) or (
+            released is not None and released.has(transaction)
         )
 
     def log_of(self, book: Book) -> KeptLog:
@@ -117,6 +105,15 @@ class EntityBooks:
             self.declined = kept
         self._look_again()
 
+    @property
+    def oldest_ms(self) -> int:
+        """Event time of the oldest row of any log; that of the newest purchase where there is none."""
+        oldest_ms = self.last_ms
+        for kept in (self.approved, self.declined, self.fraud, self.released):
+            if kept is not None and kept.times and kept.times[0] < oldest_ms:
+                oldest_ms = kept.times[0]
+        return oldest_ms
+
     def drop_fraud(self) -> None:
         """Have no log of fraud any more."""
         self.fraud = None
@@ -124,5 +121,4 @@ class EntityBooks:
         self.note()
 
     def _look_again(self) -> None:
-        self._logs = None
         self.has_others = self.declined is not None or self.fraud is not None or self.released is not None

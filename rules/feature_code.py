@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from rules.entity import value_hash
 from rules.plan import Aggregate, EntityPlan, Feature, Outcome, Period, Trailing, Window
@@ -29,6 +29,23 @@ _LOGS: Final[dict[str, tuple[Outcome | None, ...]]] = {
 _COUNTS_ITSELF: Final = (None, Outcome.APPROVED)
 # Before any event time, whatever is taken from one.
 _NEVER_MS: Final = -(2**63)
+# What is gathered, by kind: where there is nothing, and of the purchase being decided.
+_NOTHING: Final = {
+    "count": "0",
+    "total": "0",
+    "lows": "[]",
+    "highs": "[]",
+    "distinct": "set()",
+    "newest": str(_NEVER_MS),
+    "oldest": "time_ms",
+}
+_ITSELF: Final = {
+    "count": "1",
+    "total": "amount",
+    "lows": "[amount]",
+    "highs": "[amount]",
+    "distinct": "{{value_hash(purchase, {field!r})}}",
+}
 _INDENT: Final = "    "
 
 
@@ -47,6 +64,9 @@ def half_even(total: int, count: int) -> int:
     return quotient + (2 * rest > count or (2 * rest == count and quotient % 2 == 1))
 
 
+Gathered = dict[tuple[str, Outcome | None, Window | None, str], str]
+
+
 class FeatureWriter:
     """Writes the function of one plan."""
 
@@ -54,14 +74,12 @@ class FeatureWriter:
         self._plan = plan
         self._windows: dict[Window, int] = {}
         # What is gathered over the logs, by kind, outcome, window and field: the name of a local.
-        self._gathered: dict[tuple[str, Outcome | None, Window | None, str], str] = {}
+        self._gathered: Gathered = {}
         self.bound: dict[str, Any] = {
             "bisect_right": bisect_right,
             "fraud_spans": fraud_spans,
             "half_even": half_even,
             "value_hash": value_hash,
-            "MAX_SUM_MINOR": MAX_SUM_MINOR,
-            "NEVER_MS": _NEVER_MS,
         }
 
     def function(self) -> str:
@@ -69,11 +87,10 @@ class FeatureWriter:
         results = [self._result(feature) for feature in self._plan.features]
         logs = [line for log in _LOGS for line in self._log(log)]
         lines = [
-            "approved, declined, fraud, released = logs",
             "purchase, amount, transaction, known = subject",
             "time_ms = purchase.event_time",
             *[line for window, number in self._windows.items() for line in self._begin(window, number)],
-            *[self._start(key, name) for key, name in self._gathered.items()],
+            *self._starts(),
             *logs,
             f"return [{', '.join(results)}]",
         ]
@@ -88,7 +105,7 @@ class FeatureWriter:
             return self._name("count", feature)
         if aggregate is Aggregate.SUM:
             total = self._name("total", feature)
-            return f"{total} if {total} < MAX_SUM_MINOR else MAX_SUM_MINOR"
+            return f"{total} if {total} < {MAX_SUM_MINOR} else {MAX_SUM_MINOR}"
         if aggregate is Aggregate.AVG:
             count, total = self._name("count", feature), self._name("total", feature)
             return f"half_even({total}, {count}) if {count} else None"
@@ -125,20 +142,15 @@ class FeatureWriter:
         self.bound[name] = period
         return name
 
-    def _start(self, key: tuple[str, Outcome | None, Window | None, str], name: str) -> str:
-        """What a local is before the first log: the purchase itself, where it counts."""
-        kind, outcome, _, field = key
-        itself = outcome in _COUNTS_ITSELF
-        starts = {
-            "count": ("0 if known else 1", "0"),
-            "total": ("0 if known else amount", "0"),
-            "lows": ("[] if known else [amount]", "[]"),
-            "highs": ("[] if known else [amount]", "[]"),
-            "distinct": (f"set() if known else {{value_hash(purchase, {field!r})}}", "set()"),
-            "newest": ("NEVER_MS", "NEVER_MS"),
-            "oldest": ("time_ms", "time_ms"),
-        }[kind]
-        return f"{name} = {starts[0 if itself else 1]}"
+    def _starts(self) -> Iterator[str]:
+        """What the locals are before the first log: the purchase itself, where it counts."""
+        for (kind, _, _, _), name in self._gathered.items():
+            yield f"{name} = {_NOTHING[kind]}"
+        itself = {key: name for key, name in self._gathered.items() if key[1] in _COUNTS_ITSELF and key[0] in _ITSELF}
+        if itself:
+            yield "if not known:"
+        for (kind, _, _, field), name in itself.items():
+            yield f"{_INDENT}{name} = {_ITSELF[kind].format(field=field)}"
 
     # -- what each log adds -------------------------------------------------------------------------
 
@@ -147,40 +159,34 @@ class FeatureWriter:
         gathered = {key: name for key, name in self._gathered.items() if key[1] in _LOGS[log]}
         if not gathered:
             return
+        yield f"{log} = logs.{log}"
         indent = ""
         if log != "approved":
             yield f"if {log} is not None:"
             indent = _INDENT
         yield f"{indent}times = {log}.times"
-        yield f"{indent}end = len(times)"
-        yield f"{indent}if end:"
-        indent += _INDENT
-        for line in self._ages(log, gathered):
-            yield indent + line
-        yield f"{indent}if times[-1] > time_ms:"
-        yield f"{indent}{_INDENT}end = bisect_right(times, time_ms)"
-        inner = [*self._newest(log, gathered), *self._windowed(log, gathered)]
-        if inner:
-            yield f"{indent}if end:"
-            for line in inner:
-                yield indent + _INDENT + line
+        yield f"{indent}if times:"
+        for line in self._rows(log, gathered):
+            yield indent + _INDENT + line
 
-    def _ages(self, log: str, gathered: dict[Any, str]) -> Iterator[str]:
+    def _rows(self, log: str, gathered: Gathered) -> Iterator[str]:
+        """What the rows of one log add, of which there are some: those up to the purchase's time."""
+        yield "end = len(times)"
+        yield "newest_ms = times[-1]"
         for (kind, *_), name in gathered.items():
             if kind == "oldest":
                 yield f"if {log}.first_seen_ms < {name}:"
                 yield f"{_INDENT}{name} = {log}.first_seen_ms"
-
-    def _newest(self, log: str, gathered: dict[Any, str]) -> Iterator[str]:
+        # Most purchases come in order, behind all rows.
+        yield "if newest_ms > time_ms:"
+        yield f"{_INDENT}end = bisect_right(times, time_ms)"
+        yield f"{_INDENT}newest_ms = times[end - 1] if end else {_NEVER_MS}"
         for (kind, *_), name in gathered.items():
             if kind == "newest":
-                yield "newest = end - 1"
-                yield f"if known and {log}.transaction(newest) == transaction:"
-                yield f"{_INDENT}newest -= 1"
-                yield f"if newest >= 0 and times[newest] > {name}:"
-                yield f"{_INDENT}{name} = times[newest]"
+                yield from _newest(log, name)
+        yield from self._windowed(log, gathered)
 
-    def _windowed(self, log: str, gathered: dict[Any, str]) -> Iterator[str]:
+    def _windowed(self, log: str, gathered: Gathered) -> Iterator[str]:
         by_window: dict[Window, list[tuple[str, str, str]]] = {}
         for (kind, _, window, field), name in gathered.items():
             if window is not None:
@@ -188,39 +194,55 @@ class FeatureWriter:
         if not by_window:
             return
         kinds = {kind for of_window in by_window.values() for kind, _, _ in of_window}
-        yield "oldest_ms, newest_ms = times[0], times[end - 1]"
+        yield "oldest_ms = times[0]"
         if "count" in kinds:
             yield f"merged = {log}.merged"
         if "total" in kinds:
             yield f"sums = {log}.sums"
-        for window, of_window in by_window.items():
+        # A shorter window begins no earlier than a longer one.
+        longest_first = sorted(filter(_is_trailing, by_window), key=lambda window: -window.length_ms)
+        for window in [*longest_first, *[window for window in by_window if not _is_trailing(window)]]:
             number = self._windows[window]
+            least = "first" if window in longest_first[1:] else "0"
             yield f"if newest_ms > after{number}:"
-            yield f"{_INDENT}first = 0 if oldest_ms > after{number} else bisect_right(times, after{number}, 0, end)"
-            for line in self._span(log, of_window):
+            yield f"{_INDENT}first = 0"
+            yield f"{_INDENT}if oldest_ms <= after{number}:"
+            yield f"{_INDENT}{_INDENT}first = bisect_right(times, after{number}, {least}, end)"
+            for line in _span(log, by_window[window]):
                 yield _INDENT + line
 
-    def _span(self, log: str, of_window: Sequence[tuple[str, str, str]]) -> Iterator[str]:
-        """What rows [first, end) of a log add; of fraud, without the purchase itself."""
-        added = [_added(log, *each) for each in of_window]
-        if log != "fraud":
-            yield from added
-            return
-        yield "whole = end"
-        yield "for first, end in fraud_spans(fraud, transaction, first, end):"
-        for line in added:
-            yield _INDENT + line
-        yield "end = whole"
+
+def _newest(log: str, name: str) -> Iterator[str]:
+    yield f"if known and end and {log}.transaction(end - 1) == transaction:"
+    yield f"{_INDENT}before_ms = times[end - 2] if end > 1 else {_NEVER_MS}"
+    yield "else:"
+    yield f"{_INDENT}before_ms = newest_ms"
+    yield f"if before_ms > {name}:"
+    yield f"{_INDENT}{name} = before_ms"
 
 
-def _added(log: str, kind: str, field: str, name: str) -> str:
+def _is_trailing(window: Window) -> TypeGuard[Trailing]:
+    return isinstance(window, Trailing)
+
+
+def _span(log: str, of_window: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """What rows [first, end) of a log add; of fraud, without the purchase itself."""
+    if log != "fraud":
+        yield from [_added(log, "first", "end", *each) for each in of_window]
+        return
+    yield "for begin, until in fraud_spans(fraud, transaction, first, end):"
+    for each in of_window:
+        yield _INDENT + _added(log, "begin", "until", *each)
+
+
+def _added(log: str, first: str, end: str, kind: str, field: str, name: str) -> str:
     if kind == "count":
-        return f"{name} += end - first if merged is None else merged.counts[end] - merged.counts[first]"
+        return f"{name} += {end} - {first} if merged is None else merged.counts[{end}] - merged.counts[{first}]"
     if kind == "total":
-        return f"{name} += sums[end] - sums[first]"
+        return f"{name} += sums[{end}] - sums[{first}]"
     if kind == "distinct":
-        return f"if {field!r} in {log}.columns: {name}.update({log}.columns[{field!r}][first:end])"
-    return f"{name} += {log}.{kind}(first, end)"
+        return f"if {field!r} in {log}.columns: {name}.update({log}.columns[{field!r}][{first}:{end}])"
+    return f"{name} += {log}.{kind}({first}, {end})"
 
 
 Values = Callable[[Any, Any, Any], list[int | None]]

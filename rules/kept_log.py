@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from models.purchase_fields import PurchaseFields
 from rules.chunk import encode_chunk, fill, head_of
 from rules.entity import hash64
 from rules.velocity import Subject
@@ -60,9 +61,16 @@ class KeptLog(WindowLog):
         a log merges to depends on the rows in reach alone, and not on how older ones lie in chunks.
         """
         purchase, amount_minor, transaction, _ = subject
+        values = self._values_of(purchase, fields) if fields or self.columns else ()
+        index = self.insert(purchase.event_time, amount_minor, transaction, values)
+        rows = len(self.times)
+        if index == rows - 1 and rows <= max_rows and self._transactions is None:
+            return ()
+        return self._entered(index, transaction, max_rows, until_ms)
+
+    def _values_of(self, purchase: PurchaseFields, fields: Sequence[str]) -> list[int]:
+        """What a purchase has in the columns of the log, which are of these fields at least."""
         columns = self.columns
-        if not fields and not columns:
-            return self._enter(purchase.event_time, amount_minor, transaction, (), max_rows, until_ms)
         for field in fields:
             if field not in columns:
                 self._keep_fields(fields)
@@ -71,18 +79,10 @@ class KeptLog(WindowLog):
         for field in columns:
             value = getattr(purchase, field)
             values.append(0 if value is None else hash64(value))
-        return self._enter(purchase.event_time, amount_minor, transaction, values, max_rows, until_ms)
+        return values
 
-    def _enter(
-        self,
-        time_ms: int,
-        amount_minor: int,
-        transaction: bytes,
-        values: Sequence[int],
-        max_rows: int,
-        until_ms: int,
-    ) -> Sequence[bytes]:
-        index = self.insert(time_ms, amount_minor, transaction, values)
+    def _entered(self, index: int, transaction: bytes, max_rows: int, until_ms: int) -> Sequence[bytes]:
+        """Take notice of a row that was inserted."""
         rows = len(self.times)
         if index < rows - 1:
             self._change_from(index)
@@ -136,7 +136,8 @@ class KeptLog(WindowLog):
         to._keep_fields(fields)
         known = dict(zip(fields, row.values, strict=True))
         values = [known.get(field, 0) for field in to.columns]
-        away = to._enter(row.time_ms, row.sum_minor, transaction, values, max_rows, until_ms)
+        place = to.insert(row.time_ms, row.sum_minor, transaction, values)
+        away = to._entered(place, transaction, max_rows, until_ms)
         if not self.times:
             to._begin_at(first_seen_ms)
             self._empty()

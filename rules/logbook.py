@@ -12,8 +12,7 @@ from rules.kept_log import KeptLog
 from rules.merged_away import MergedAway
 from rules.packed_books import HEAD_BYTES, LOG, PackedBooks, key_head, prefix_of
 from rules.plan import EntityPlan, RulesetPlan
-from rules.velocity import EntityLogs, Subject
-from rules.windows import WindowLog
+from rules.velocity import Subject
 
 # An entity idle for this long beyond what its windows ask is forgotten: purchases may come that late.
 _GRACE_MS: Final = 86_400_000
@@ -21,7 +20,6 @@ _GRACE_MS: Final = 86_400_000
 _APPROVED: Final = Book.APPROVED
 _APPROVED_PREFIX: Final = prefix_of(_APPROVED)
 _FRAUD: Final = Book.FRAUD
-_NO_LOGS: Final = EntityLogs(WindowLog())
 
 
 class Logbook:
@@ -57,26 +55,36 @@ class Logbook:
             books = self._entities[entity_key] = books.unpacked()
         return books
 
-    def knows(self, entity_key: str, books: EntityBooks | None, transaction: bytes) -> bool:
-        """Whether this transaction was entered into a log of this entity before."""
-        if books is None:
-            return False
-        if books.approved.has(transaction) or (books.has_others and books.has(transaction)):
-            return True
-        return self._merged_away.has(entity_key, transaction)
+    def visit(
+        self,
+        ruleset: RulesetPlan,
+        plan: EntityPlan,
+        entity_key: str,
+        transaction: bytes,
+        event_time_ms: int,
+        now_ms: int,
+    ) -> tuple[EntityBooks, bool]:
+        """What a purchase finds of an entity: its books, and whether the purchase was entered there before.
 
-    def logs(
-        self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, books: EntityBooks | None, event_time_ms: int
-    ) -> EntityLogs:
-        """The logs to measure an entity by, rid of what is too old for a purchase at this time."""
-        if books is None:
-            return _NO_LOGS
-        reach_ms, last_ms = plan.horizon_ms + ruleset.allowed_lateness_ms, books.last_ms
+        The books are rid of what is too old for a purchase at this time. Where there are none they are new, and kept
+        from when something is entered.
+        """
+        books = self._entities.get(entity_key)
+        if type(books) is not EntityBooks or books.keep_until_ms < now_ms:
+            books = self.find(entity_key, now_ms) or EntityBooks()
+        reach_ms, last_ms, approved = plan.horizon_ms + ruleset.allowed_lateness_ms, books.last_ms, books.approved
+        known = approved.has(transaction)
+        if books.has_others:
+            known = known or books.others_have(transaction)
+            oldest_ms = books.oldest_ms
+        else:
+            times = approved.times
+            oldest_ms = times[0] if times else event_time_ms
         until_ms = (last_ms if last_ms > event_time_ms else event_time_ms) - reach_ms
-        times = books.approved.times
-        if books.has_others or (times and times[0] <= until_ms):
+        if oldest_ms <= until_ms:
             self._expire(entity_key, books, until_ms, event_time_ms - reach_ms)
-        return books.logs
+        merged_away = self._merged_away
+        return books, known or (entity_key in merged_away.names and merged_away.has(entity_key, transaction))
 
     def _expire(self, entity_key: str, books: EntityBooks, until_ms: int, fraud_until_ms: int) -> None:
         """Rid an entity's logs of what is too old.
@@ -106,13 +114,12 @@ class Logbook:
         ruleset: RulesetPlan,
         plan: EntityPlan,
         entity_key: str,
+        books: EntityBooks,
         subject: Subject,
         book: Book = _APPROVED,
         now_ms: int = 0,
     ) -> None:
-        """Enter a purchase that is not known yet; as fraud, at `now_ms`, one that is not known to be."""
-        found = self._entities.get(entity_key)
-        books = found if type(found) is EntityBooks else self._begun(entity_key, found)
+        """Enter a purchase that is not known yet into what it found; as fraud, at `now_ms`, one not known to be."""
         kept = books.approved if book is _APPROVED else books.log_of(book)
         reach_ms, time_ms, last_ms = plan.horizon_ms + ruleset.allowed_lateness_ms, subject[0].event_time, books.last_ms
         keep_ms = kept.keep_ms
@@ -131,20 +138,16 @@ class Logbook:
             books.keep_until_ms = time_ms + keep_ms
         self._dirty[entity_key] = books
 
-    def _begun(self, entity_key: str, packed: EntityBooks | PackedBooks | None) -> EntityBooks:
-        """The books of an entity: new ones where there are none."""
-        if packed is not None:
-            return self._unpacked(entity_key, packed)
-        books = self._entities[entity_key] = EntityBooks()
-        if self._of_account is not None:
-            self._of_account.add(entity_key)
-        return books
-
     def _look_earlier(self, entity_key: str, books: EntityBooks) -> None:
         """See to it that an entity is looked at no later than it may be forgotten, where it may be at another time."""
-        if books.keep_until_ms < books.due_ms or not books.due_ms:
-            books.due_ms = books.keep_until_ms
-            heappush(self._due, (books.due_ms, entity_key))
+        if not books.due_ms:
+            self._entities[entity_key] = books
+            if self._of_account is not None:
+                self._of_account.add(entity_key)
+        elif books.keep_until_ms >= books.due_ms:
+            return
+        books.due_ms = books.keep_until_ms
+        heappush(self._due, (books.due_ms, entity_key))
 
     def enter_fraud(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, now_ms: int
@@ -160,7 +163,7 @@ class Logbook:
             merged_key = _merged_key(entity_key, _FRAUD)
             if books.fraud.has(subject.transaction) or self._merged_away.has(merged_key, subject.transaction):
                 return
-        self.enter(ruleset, plan, entity_key, subject, Book.FRAUD, now_ms)
+        self.enter(ruleset, plan, entity_key, books or EntityBooks(), subject, Book.FRAUD, now_ms)
 
     def move(self, account_id: str, transaction: bytes, book: Book, to: Book, max_rows: int, now_ms: int) -> None:
         """Move a purchase from one log to another with every entity of its account that has it there.

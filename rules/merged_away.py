@@ -22,15 +22,15 @@ class MergedAway:
     def __init__(self) -> None:
         # By a block's number its log's name and its transactions.
         self._blocks: OrderedDict[int, tuple[str, Sequence[bytes]]] = OrderedDict()
-        # By name the transactions, each with the block that it was in last.
-        self._names: dict[str, dict[bytes, int]] = {}
+        # By name the transactions that are remembered, each with the block that it was in last.
+        self.names: dict[str, dict[bytes, int]] = {}
         self._next = 0
         # Blocks that are not written yet, or are gone.
         self._changed: list[int] = []
 
     def has(self, name: str, transaction: bytes) -> bool:
         """Whether a transaction's row in this log was merged away, as far as that is remembered."""
-        return name in self._names and transaction in self._names[name]
+        return name in self.names and transaction in self.names[name]
 
     def remember(self, name: str, transactions: Sequence[bytes]) -> None:
         """Remember what was merged away at once."""
@@ -40,17 +40,17 @@ class MergedAway:
         if len(self._blocks) > _BLOCKS:
             oldest, (name, transactions) = self._blocks.popitem(last=False)
             self._changed.append(oldest)
-            known = self._names[name]
+            known = self.names[name]
             for transaction in transactions:
                 if known.get(transaction) == oldest:
                     del known[transaction]
             if not known:
-                del self._names[name]
+                del self.names[name]
 
     def _add(self, block: int, name: str, transactions: Sequence[bytes]) -> None:
         self._next = block + 1
         self._blocks[block] = name, transactions
-        self._names.setdefault(name, {}).update(dict.fromkeys(transactions, block))
+        self.names.setdefault(name, {}).update(dict.fromkeys(transactions, block))
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 # The share of everything newer that a merged row may stand for, at first; doubled while that frees too little.
 _FIRST_SHARE = 1 / 512
@@ -17,10 +21,11 @@ class MergedRows:
 
     __slots__ = ("counts", "highs", "lows")
 
-    def __init__(self, counts: list[int], lows: list[int], highs: list[int]) -> None:
-        self.counts = counts
-        self.lows = lows
-        self.highs = highs
+    def __init__(self, amounts: Sequence[int]) -> None:
+        """Rows of one purchase each."""
+        self.counts = array("q", range(len(amounts) + 1))
+        self.lows = array("q", amounts)
+        self.highs = array("q", amounts)
 
     def append(self, count: int, low_minor: int, high_minor: int) -> None:
         """One row more, the newest: `count` purchases."""
@@ -28,39 +33,62 @@ class MergedRows:
         self.lows.append(low_minor)
         self.highs.append(high_minor)
 
+    def merge(self, staying: npt.NDArray[np.bool_]) -> None:
+        """Put each row that does not stay into the one behind it."""
+        begins = np.concatenate(([0], np.flatnonzero(staying)[:-1] + 1))
+        self.lows = _array_of(np.minimum.reduceat(np.frombuffer(self.lows, np.int64), begins))
+        self.highs = _array_of(np.maximum.reduceat(np.frombuffer(self.highs, np.int64), begins))
+        self.counts = compressed(self.counts, behind(staying))
 
-def merging(counts: Sequence[int], target: int) -> list[int]:
+
+def behind(staying: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which running totals stay: the first, and what is behind a row that does."""
+    return np.concatenate(([True], staying))
+
+
+def compressed(numbers: array[int], staying: npt.NDArray[np.bool_]) -> array[int]:
+    """The numbers that stay."""
+    return _array_of(np.frombuffer(numbers, np.int64)[staying])
+
+
+def _array_of(numbers: npt.NDArray[np.int64]) -> array[int]:
+    return array("q", numbers.tobytes())
+
+
+def merging(counts: array[int], target: int) -> list[int]:
     """Which rows go into the next one when a log of running totals `counts` is brought down to `target` rows."""
-    total, ends, share = counts[-1], list(counts), _FIRST_SHARE
+    ends, total, share = np.array(counts, np.int64), counts[-1], _FIRST_SHARE
     # By their places in `ends` the rows that are left.
-    rows, gone = list(range(-1, len(ends) - 1)), list[int]()
+    rows, gone = np.arange(-1, len(ends) - 1), list[int]()
     while len(ends) - 1 > target:
         # What each pair of neighbours stands for, beside what is newer; nothing is newer than the last.
-        ratios = [(after - before) / (total - after) for before, after in zip(ends, ends[2:-1], strict=False)]
-        least = min(ratios)
+        least = ((ends[2:-1] - ends[:-3]) / (total - ends[2:-1])).min()
         while share < least:
             share *= 2
-        for place in reversed(_small(ends, ratios, share, len(ends) - 1 - target)):
-            gone.append(rows.pop(place))
-            del ends[place]
+        places = _small(ends, share)[: len(ends) - 1 - target]
+        gone += rows[places].tolist()
+        ends, rows = np.delete(ends, places), np.delete(rows, places)
         share *= 2
     return sorted(gone)
 
 
-def _small(ends: list[int], ratios: list[float], share: float, spare: int) -> list[int]:
-    """One pass from the oldest row: the places in `ends`, `spare` at most, of rows that go into the next one.
+def _small(ends: npt.NDArray[np.int64], share: float) -> list[int]:
+    """One pass from the oldest row: the places in `ends` of rows that go into the next one.
 
-    `ends` are totals before the first row and behind each. Each row that stays takes in those before it.
+    `ends` are totals before the first row and behind each. Each row that stays takes in as many of those before it as
+    come to no more, with it, than the share of what is newer.
     """
-    total, begin, places = ends[-1], 0, list[int]()
-    # Only where a pair is small enough there is something to look at.
-    for place in [place for place, ratio in enumerate(ratios) if ratio <= share]:
-        if place < begin:
-            continue
-        before, row = ends[place], place
-        while spare and ends[row + 2] - before <= share * (total - ends[row + 2]):
-            row += 1
-            places.append(row)
-            spare -= 1
-        begin = row + 1
+    # From each place, how far a row that begins there may reach: it grows with the place.
+    reach = np.searchsorted(ends - share * (ends[-1] - ends), ends, "right") - 1
+    begin, places = 0, list[int]()
+    for place, end in zip(*_pairs(reach), strict=True):
+        if place >= begin:
+            places += range(place + 1, end)
+            begin = end
     return places
+
+
+def _pairs(reach: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    """The places from which a row may reach over the next one, and how far."""
+    places = np.flatnonzero(reach > np.arange(1, len(reach) + 1))
+    return places.tolist(), reach[places].tolist()

@@ -11,7 +11,7 @@ from rules.entity import transaction_hash
 from rules.logbook import Logbook
 from rules.plan import EntityPlan, RulesetPlan
 from rules.route import Stamp, stamp_of
-from rules.velocity import Subject, values_of
+from rules.velocity import subject_of, values_of
 from rules.watermark import Watermark
 
 
@@ -33,16 +33,15 @@ def sight(
 ) -> Sighted:
     """Measure the entity `stop` for a purchase, and enter the purchase unless it is there already."""
     transaction = transaction_hash(purchase.transaction_id)
-    books = logbook.find(stop, watermark.latest_ms)
-    last_ms = books.last_ms if books is not None else 0
-    known = logbook.knows(stop, books, transaction)
-    logs = logbook.logs(ruleset, plan, stop, books, purchase.event_time)
-    subject = Subject(purchase, amount_minor, transaction, known)
+    event_time_ms = purchase.event_time
+    books, known = logbook.visit(ruleset, plan, stop, transaction, event_time_ms, watermark.latest_ms)
+    last_ms = books.last_ms
+    subject = subject_of((purchase, amount_minor, transaction, known))
     clock = period_clock(ruleset.time_zone)
-    values = values_of(plan)(logs, subject, clock)
-    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, logs, subject, clock))
+    values = values_of(plan)(books, subject, clock)
+    stamp = stamp_of(plan.name, values, clears_of_all(plan, values, books, subject, clock))
     if not known:
-        logbook.enter(ruleset, plan, stop, subject)
-    watermark.advance(purchase.event_time)
+        logbook.enter(ruleset, plan, stop, books, subject)
+    watermark.advance(event_time_ms)
     logbook.sweep(watermark.latest_ms)
-    return Sighted(stamp, purchase.event_time < last_ms - ruleset.allowed_lateness_ms)
+    return Sighted(stamp, event_time_ms < last_ms - ruleset.allowed_lateness_ms)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from models.purchase_fields import PurchaseFields
 from rules.feature_code import Values, compile_features
 from rules.plan import EntityPlan
+from rules.quick_tuple import quick
 from rules.windows import WindowLog
 
 
-class EntityLogs(NamedTuple):
+class EntityLogs(Protocol):
     """An entity's purchases, and those among them that labels say are fraud.
 
     A station does not know how they were decided and keeps all of them as `approved`. `released` are those that were
     approved and are no more.
     """
 
-    approved: WindowLog
-    declined: WindowLog | None = None
-    fraud: WindowLog | None = None
-    released: WindowLog | None = None
+    @property
+    def approved(self) -> WindowLog: ...  # noqa: D102  # named above
+    @property
+    def declined(self) -> WindowLog | None: ...  # noqa: D102
+    @property
+    def fraud(self) -> WindowLog | None: ...  # noqa: D102
+    @property
+    def released(self) -> WindowLog | None: ...  # noqa: D102
 
 
 class Subject(NamedTuple):
@@ -31,6 +36,9 @@ class Subject(NamedTuple):
     amount_minor: int
     transaction: bytes
     known: bool = False
+
+
+subject_of: Final = quick(Subject)
 
 
 @lru_cache(maxsize=4096)

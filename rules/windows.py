@@ -11,16 +11,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Final, NamedTuple
+from itertools import compress, pairwise
+from typing import Final, NamedTuple, TypeAlias
 
-from rules.merged_rows import MergedRows, merging
+import numpy as np
+
+from rules.merged_rows import MergedRows, behind, compressed, merging
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
-_SLACK = 8
+_SLACK = 4
 _HASH_BYTES = 8
 # Logs without columns share this: most have none, and an empty dict of its own is larger than their rows.
 _NO_COLUMNS: Final[dict[str, array[int]]] = {}
+
+# Running totals: a list where they outgrow 64 bits.
+Totals: TypeAlias = "array[int] | list[int]"
 
 
 class Row(NamedTuple):
@@ -52,8 +57,7 @@ class WindowLog:
     def __init__(self) -> None:
         self.first_seen_ms: int | None = None
         self.times = array("q")
-        # A list from when they outgrow 64 bits.
-        self.sums: array[int] | list[int] = array("q", (0,))
+        self.sums: Totals = array("q", (0,))
         self.transactions = bytearray()
         self.columns = _NO_COLUMNS
         self.merged: MergedRows | None = None
@@ -75,8 +79,7 @@ class WindowLog:
             if times[-1] >= time_ms:
                 index = self._index_for(time_ms, transaction)
                 if index < len(times):
-                    row = Row(time_ms, 1, amount_minor, amount_minor, amount_minor, transaction, ())
-                    self.insert_row(index, row, values)
+                    self._insert_at(index, time_ms, amount_minor, transaction, values)
                     return index
             times.append(time_ms)
             sums = self.sums
@@ -97,7 +100,7 @@ class WindowLog:
         """Take the first time and amount, in arrays no larger than that: most entities have no more."""
         self.first_seen_ms = time_ms
         self.times = array("q", (time_ms,))
-        self._set_sums([0, amount_minor])
+        self.sums = _with_totals(array("q"), 0, 0, [0, amount_minor])
 
     def _index_for(self, time_ms: int, transaction: bytes) -> int:
         """Where a purchase belongs that is not newer than all others."""
@@ -109,31 +112,28 @@ class WindowLog:
             index -= 1
         return index
 
-    def insert_row(self, index: int, row: Row, values: Sequence[int]) -> None:
-        """Put a row at an index that keeps the order."""
-        self.times.insert(index, row.time_ms)
-        self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = row.transaction
+    def _insert_at(
+        self, index: int, time_ms: int, amount_minor: int, transaction: bytes, values: Sequence[int]
+    ) -> None:
+        """Put a purchase at an index that keeps the order."""
+        self.times.insert(index, time_ms)
+        self.transactions[index * _HASH_BYTES : index * _HASH_BYTES] = transaction
         for column, value in zip(self.columns.values(), values, strict=True):
             column.insert(index, value)
-        self._set_sums(_totals_with(self.sums, index, row.sum_minor))
+        # Most that come out of order come a little late: few totals lie behind them.
+        later = [total + amount_minor for total in self.sums[index:]]
+        self.sums = _with_totals(self.sums, index + 1, len(self.sums), later)
         merged = self.merged
         if merged is not None:
-            merged.counts = _totals_with(merged.counts, index, row.purchases)
-            merged.lows.insert(index, row.low_minor)
-            merged.highs.insert(index, row.high_minor)
-
-    def _set_sums(self, sums: list[int]) -> None:
-        try:
-            self.sums = array("q", sums)
-        except OverflowError:
-            self.sums = sums
+            merged.counts[index + 1 :] = array("q", [count + 1 for count in merged.counts[index:]])
+            merged.lows.insert(index, amount_minor)
+            merged.highs.insert(index, amount_minor)
 
     def begin_merging(self) -> MergedRows:
         """From now on rows may stand for several purchases."""
         merged = self.merged
         if merged is None:
-            amounts = self.amounts(0, len(self.times))
-            merged = self.merged = MergedRows(list(range(len(self.times) + 1)), amounts, list(amounts))
+            merged = self.merged = MergedRows(self.amounts(0, len(self.times)))
         return merged
 
     def amounts(self, first: int, end: int) -> list[int]:
@@ -145,11 +145,11 @@ class WindowLog:
         """Running totals of purchases, before each row and behind the last; only differences mean anything."""
         return range(len(self.times) + 1) if self.merged is None else self.merged.counts
 
-    def lows(self, first: int, end: int) -> list[int]:
+    def lows(self, first: int, end: int) -> Sequence[int]:
         """The smallest amount of each of the rows [first, end)."""
         return self.amounts(first, end) if self.merged is None else self.merged.lows[first:end]
 
-    def highs(self, first: int, end: int) -> list[int]:
+    def highs(self, first: int, end: int) -> Sequence[int]:
         """The largest amount of each of the rows [first, end)."""
         return self.amounts(first, end) if self.merged is None else self.merged.highs[first:end]
 
@@ -202,10 +202,10 @@ class WindowLog:
         del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
         for column in self.columns.values():
             del column[index]
-        self._set_sums(_totals_without(self.sums, index, at_front=at_front))
+        self.sums = _without_total(self.sums, index, at_front=at_front)
         merged = self.merged
         if merged is not None:
-            merged.counts = _totals_without(merged.counts, index, at_front=at_front)
+            _without_total(merged.counts, index, at_front=at_front)
             del merged.lows[index], merged.highs[index]
         if index == 0 and time_ms == self.first_seen_ms:
             self.first_seen_ms = times[0] if times else None
@@ -219,20 +219,23 @@ class WindowLog:
         """
         if len(self.times) <= max_rows:
             return ()
-        gone, merged = merging(self.counts, max_rows - max_rows // _SLACK), self.begin_merging()
-        lows, highs, columns = merged.lows, merged.highs, self.columns.values()
-        # Each of them into the one behind it: oldest first, so that what that took in goes on with it.
-        for index in gone:
-            lows[index + 1] = min(lows[index], lows[index + 1])
-            highs[index + 1] = max(highs[index], highs[index + 1])
-            for column in columns:
+        merged = self.begin_merging()
+        gone = merging(merged.counts, max_rows - max_rows // _SLACK)
+        staying = np.ones(len(self.times), np.bool_)
+        staying[gone] = False
+        merged.merge(staying)
+        self.times = compressed(self.times, staying)
+        if isinstance(self.sums, array):
+            self.sums = compressed(self.sums, behind(staying))
+        else:
+            self.sums = list(compress(self.sums, behind(staying).tolist()))
+        hashes = np.frombuffer(self.transactions, np.uint64)
+        self.transactions = bytearray(hashes[staying].tobytes())
+        for field, column in self.columns.items():
+            # Each into the one behind it: oldest first, so that what that took in goes on with it.
+            for index in gone:
                 column[index + 1] = column[index + 1] or column[index]
-        for index in reversed(gone):
-            # What is behind a row that stays is behind it still.
-            del self.times[index], self.sums[index + 1], merged.counts[index + 1], lows[index], highs[index]
-            del self.transactions[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
-            for column in columns:
-                del column[index]
+            self.columns[field] = compressed(column, staying)
         return gone
 
     def transaction(self, index: int) -> bytes:
@@ -252,14 +255,22 @@ def is_at_front(index: int, rows: int) -> bool:
     return 2 * index < rows - 1
 
 
-def _totals_with(totals: Sequence[int], index: int, added: int) -> list[int]:
-    """Running totals with one more number at an index."""
-    return [*totals[: index + 1], *[total + added for total in totals[index:]]]
+def _with_totals(totals: Totals, first: int, end: int, numbers: list[int]) -> Totals:
+    """Running totals with other numbers in the place of [first, end): the same ones, unless those outgrow 64 bits."""
+    if isinstance(totals, array):
+        try:
+            totals[first:end] = array("q", numbers)
+        except OverflowError:
+            totals = totals.tolist()
+        else:
+            return totals
+    totals[first:end] = numbers
+    return totals
 
 
-def _totals_without(totals: Sequence[int], index: int, *, at_front: bool) -> list[int]:
+def _without_total(totals: Totals, index: int, *, at_front: bool) -> Totals:
     """Running totals without the number at an index."""
     taken = totals[index + 1] - totals[index]
     if at_front:
-        return [*[total + taken for total in totals[:index]], *totals[index + 1 :]]
-    return [*totals[: index + 1], *[total - taken for total in totals[index + 2 :]]]
+        return _with_totals(totals, 0, index + 1, [total + taken for total in totals[:index]])
+    return _with_totals(totals, index + 1, len(totals), [total - taken for total in totals[index + 2 :]])

@@ -78,7 +78,7 @@ class KeptLogs:
         until_ms = subject.purchase.event_time - self._reach_ms
         for _, kept in books.kept():
             kept.expire(until_ms)
-        return values_of(self._plan)(books.logs, subject, clock)
+        return values_of(self._plan)(books, subject, clock)
 
     def enter(self, key: str, subject: Subject, *, declined: bool = False) -> None:
         """Enter a purchase, with how it was decided where that is known."""

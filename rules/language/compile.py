@@ -18,7 +18,6 @@ from models.ruleset import RulesetDocument
 from rules.approval_text import ApprovalText, approval_text
 from rules.calendar import PeriodClock, period_clock
 from rules.clearing import Clearer, clearers_of
-from rules.feature_code import Values
 from rules.language.cases import Case, read_cases
 from rules.language.codegen import Matches, compile_matches
 from rules.language.diagnostics import Diagnostic, ExpressionError, RulesetError
@@ -31,8 +30,7 @@ from rules.language.planning import plan_of
 from rules.language.syntax import Expression
 from rules.language.typecheck import Checker
 from rules.language.typed import Condition
-from rules.plan import EntityPlan, RulesetPlan
-from rules.velocity import values_of as values_of_features
+from rules.plan import RulesetPlan
 
 _VERSION_CHARS: Final = 16
 # What each effect of a rule comes to.
@@ -73,11 +71,6 @@ class CompiledRuleset:
     # Which rules match.
     hits: Matches = field(repr=False)
     clock: PeriodClock = field(repr=False)
-
-    @cached_property
-    def desk_measures(self) -> tuple[tuple[EntityPlan, Values], ...]:
-        """The entities that are kept with the account, each with the function that measures its features."""
-        return tuple((entity, values_of_features(entity)) for entity in self.plan.desk)
 
     @cached_property
     def approval_text(self) -> ApprovalText:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,15 @@ WINDOWS_AND_OUTCOMES = [
 # Minutes, so that times coincide, within and about the windows; the purchase itself comes at the 20th.
 ROWS = st.lists(st.tuples(st.integers(0, 25), st.integers(1, 9), st.sampled_from([None, *MERCHANTS])), max_size=24)
 NOW_MS = START_MS + 20 * MINUTE_MS
+
+
+class Logs(NamedTuple):
+    """The logs of an entity."""
+
+    approved: WindowLog
+    declined: WindowLog
+    fraud: WindowLog
+    released: WindowLog
 
 
 def log_of(rows: list[tuple[int, int, str | None]], *, merged: bool) -> WindowLog:
@@ -113,7 +123,7 @@ def test_a_limit_clears_when_a_walk_over_the_newest_rows_no_longer_breaks_it(
     clearings = tuple(Clearing(op, round(part * most)) for op, part in limits)
     feature = Feature("f", aggregate, ("account_id",), window, field, outcome, clearings)
     value = round(share * most)
-    logs = EntityLogs(*[log_of(rows, merged=merged) for rows, merged in drawn])
+    logs = Logs(*[log_of(rows, merged=merged) for rows, merged in drawn])
     subject = Subject(purchase(event_time=NOW_MS), amount, transaction_hash("t"), known)
     found = Clearer(feature).clears(value, logs, subject, CLOCK)
     holding = [value > each.threshold if each.op == ">" else value >= each.threshold for each in clearings]

@@ -34,10 +34,9 @@ def visit(
 ) -> list[int | None]:
     """Measure a purchase of the one entity, and enter it."""
     subject = Subject(purchase(number, time_ms, amount), amount, transaction_hash(f"t-{number}"))
-    books = logbook.find(KEY, time_ms)
-    logs = logbook.logs(ruleset(plan, max_rows), plan, KEY, books, time_ms)
-    values = values_of(plan)(logs, subject, period_clock("UTC"))
-    logbook.enter(ruleset(plan, max_rows), plan, KEY, subject, book)
+    books, _ = logbook.visit(ruleset(plan, max_rows), plan, KEY, subject.transaction, time_ms, time_ms)
+    values = values_of(plan)(books, subject, period_clock("UTC"))
+    logbook.enter(ruleset(plan, max_rows), plan, KEY, books, subject, book)
     return values
 
 

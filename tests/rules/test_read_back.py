@@ -65,15 +65,14 @@ class Life:
         for plan in plans.desk:
             key = entity_key(plan.entity, purchase)
             assert key is not None
-            books = self.logbook.find(key, self.now_ms)
-            known = self.logbook.knows(key, books, transaction_hash(purchase.transaction_id))
+            transaction = transaction_hash(purchase.transaction_id)
+            books, known = self.logbook.visit(plans, plan, key, transaction, purchase.event_time, self.now_ms)
             found.append((int(known), ()))
-            subject = Subject(purchase, purchase.amount, transaction_hash(purchase.transaction_id), known)
-            logs = self.logbook.logs(plans, plan, key, books, purchase.event_time)
-            values = values_of(plan)(logs, subject, clock)
-            found += zip(values, clears_of_all(plan, values, logs, subject, clock), strict=True)
+            subject = Subject(purchase, purchase.amount, transaction, known)
+            values = values_of(plan)(books, subject, clock)
+            found += zip(values, clears_of_all(plan, values, books, subject, clock), strict=True)
             if not known:
-                self.logbook.enter(plans, plan, key, subject, book)
+                self.logbook.enter(plans, plan, key, books, subject, book)
         self.now_ms = max(self.now_ms, purchase.event_time)
         self.logbook.sweep(self.now_ms)
         return found

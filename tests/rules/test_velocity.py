@@ -12,7 +12,7 @@ from models.purchase import Purchase
 from rules.calendar import period_clock
 from rules.clearing import clears_of_all
 from rules.entity import transaction_hash
-from rules.entity_books import Book
+from rules.entity_books import Book, EntityBooks
 from rules.logbook import Logbook
 from rules.plan import (
     Aggregate,
@@ -137,14 +137,12 @@ def test_every_feature_equals_a_loop_over_all_purchases(
         past = history.seen[repeat] if repeat < len(history.seen) and repeat % 5 == 0 else None
         bought = past.purchase if past else every[number]
         transaction = transaction_hash(bought.transaction_id)
-        books = book.find(KEY, START_MS)
-        known = book.knows(KEY, books, transaction)
+        books, known = book.visit(RULESET, PLAN, KEY, transaction, bought.event_time, START_MS)
         assert known == history.has(bought.transaction_id)
         subject = Subject(bought, bought.amount, transaction, known)
-        logs = book.logs(RULESET, PLAN, KEY, books, bought.event_time)
         clock = period_clock(ZONE)
-        values = values_of(PLAN)(logs, subject, clock)
-        all_clears = clears_of_all(PLAN, values, logs, subject, clock)
+        values = values_of(PLAN)(books, subject, clock)
+        all_clears = clears_of_all(PLAN, values, books, subject, clock)
         for feature, value, clears_each in zip(PLAN.features, values, all_clears, strict=True):
             if known and feature.outcome in (Outcome.APPROVED, Outcome.DECLINED):
                 continue  # What a repeat would count for by outcome is not asked: its first answer is given.
@@ -157,7 +155,7 @@ def test_every_feature_equals_a_loop_over_all_purchases(
                 wanted = clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
                 assert clears == wanted, (feature.name, clearing)
         if not known:
-            book.enter(RULESET, PLAN, KEY, subject, Book.DECLINED if declined else Book.APPROVED)
+            book.enter(RULESET, PLAN, KEY, books, subject, Book.DECLINED if declined else Book.APPROVED)
             history.seen.append(Seen(bought, bought.amount, DECLINED if declined else APPROVED))
         if label is None:
             continue
@@ -175,7 +173,7 @@ def test_a_window_does_not_hold_its_first_instant(length_ms: int, expected: int)
     plan = EntityPlan(ENTITY, (feature,), (), HORIZON_MS)
     book = Logbook()
     first, second = purchase(1, START_MS, 5), purchase(2, START_MS + 1_000, 5)
-    book.enter(RULESET, plan, KEY, Subject(first, 5, transaction_hash("t-1")))
-    logs = book.logs(RULESET, plan, KEY, book.find(KEY, START_MS), second.event_time)
-    (value,) = values_of(plan)(logs, Subject(second, 5, transaction_hash("t-2")), period_clock(ZONE))
+    book.enter(RULESET, plan, KEY, EntityBooks(), Subject(first, 5, transaction_hash("t-1")))
+    books, _ = book.visit(RULESET, plan, KEY, transaction_hash("t-2"), second.event_time, START_MS)
+    (value,) = values_of(plan)(books, Subject(second, 5, transaction_hash("t-2")), period_clock(ZONE))
     assert value == expected
