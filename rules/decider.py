@@ -15,7 +15,6 @@ from rules.anomaly import Observation, Population, Score, learn, score
 from rules.approval_text import approval
 from rules.calendar import period_clock
 from rules.clearing import Clears
-from rules.credit import Available
 from rules.entity import entity_key
 from rules.entity_books import Book, EntityBooks
 from rules.language.compile import CompiledRuleset, Verdict
@@ -31,7 +30,6 @@ from rules.watermark import Watermark
 _POPULATION: Final = b"Q"
 # A ruleset's currency changed and it has no rate for the old one: the account's credit is unknown.
 _CREDIT_UNKNOWN: Final = "credit-unknown"
-_NO_CREDIT: Final = Available(None, None)
 
 # What the rules say where none of them matches.
 _NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
@@ -152,6 +150,7 @@ class Decider:
     def decide(
         self,
         ruleset: CompiledRuleset,
+        account: Account,
         purchase: PurchaseFields,
         amount_minor: int,
         transaction: bytes,
@@ -159,29 +158,29 @@ class Decider:
         *,
         late: bool,
     ) -> tuple[Sequence[int | None], Decision | None]:
-        """Decide on a purchase and learn it, unless its transaction was learned before.
+        """Decide on a purchase of an account of `accounts`; learn it, unless its transaction was learned before.
 
         `late` says that it was late at a station already. Returns the values of the plan's features, and the decision
         unless it is a plain approval (`approval_of`), as most are.
         """
-        plan, account = ruleset.plan, self.accounts.get(purchase.account_id)
+        plan = ruleset.plan
         visits, known = self._visit(plan, purchase, transaction)
         subject = subject_of((purchase, amount_minor, transaction, known))
         values = _measure(ruleset, visits, subject, stamps)
         degraded: Sequence[str] = ()
-        available = _NO_CREDIT
+        available_minor = limit_minor = None
         if plan.uses_credit:
             try:
-                available = account.available(plan.currency, plan.rates)
+                available_minor, limit_minor = account.available(plan.currency, plan.rates)
             except MoneyError:
                 degraded = (_CREDIT_UNKNOWN,)
         unusual = score(account.profile, self._population, _observed(plan, subject)) if plan.uses_anomaly else None
         anomaly = unusual.value if unusual is not None else None
-        hits = ruleset.hits(purchase, amount_minor, values, anomaly, *available)
+        hits = ruleset.hits(purchase, amount_minor, values, anomaly, available_minor, limit_minor)
         verdict = _NOTHING
         if hits:
             clears = LazyClears(ruleset, visits, values, stamps, subject)
-            facts = Facts(purchase, amount_minor, values, clears, anomaly, *available, ruleset.clock)
+            facts = Facts(purchase, amount_minor, values, clears, anomaly, available_minor, limit_minor, ruleset.clock)
             verdict = ruleset.verdict(hits, facts)
         late = late or purchase.event_time < account.latest_ms - plan.allowed_lateness_ms
         if not known:
@@ -218,17 +217,18 @@ class Decider:
         self, plan: RulesetPlan, account: Account, subject: Subject, visits: Sequence[Visit], *, declined: bool
     ) -> None:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
-        event_time_ms = subject.purchase.event_time
+        event_time_ms, logbook, watermark = subject.purchase.event_time, self._logbook, self._watermark
         book = Book.DECLINED if declined else Book.APPROVED
         for entity, key, books in visits:
             if books is not None:
-                self._logbook.enter(plan, entity, key, books, subject, book)
+                logbook.enter(plan, entity, key, books, subject, book)
         self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms
         self.accounts.touch(account)
-        self._watermark.advance(event_time_ms)
-        self._logbook.sweep(self._watermark.latest_ms)
+        if event_time_ms > watermark.latest_ms:
+            watermark.advance(event_time_ms)
+        logbook.sweep(watermark.latest_ms)
 
     def _learn_habits(self, plan: RulesetPlan, account: Account, subject: Subject, unusual: Score) -> None:
         learn(account.profile, self._population, _observed(plan, subject), unusual)

@@ -232,7 +232,7 @@ class Desk:
         passed: Sequence[SettlementResult] = ()
         if self._settling.is_due(now_ms):
             passed = self._settling.pass_time(ruleset.plan, account_id, now_ms)
-        values, decision = decider.decide(ruleset, purchase, amount_minor, transaction, stamps, late=late)
+        values, decision = decider.decide(ruleset, account, purchase, amount_minor, transaction, stamps, late=late)
         if decision is None:
             text, action = ruleset.approval_text(purchase, values), _APPROVE
             self._decided.keep_plain(account, ruleset, purchase, transaction, values, decider.now_ms)

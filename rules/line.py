@@ -52,7 +52,10 @@ class Line:
         stamps, late = self._stamped(plan, purchase, amount_minor)
         transaction = transaction_hash(purchase.transaction_id)
         decider = self._decider_of(purchase.account_id)
-        values, decision = decider.decide(self._ruleset, purchase, amount_minor, transaction, stamps, late=late)
+        account = decider.accounts.get(purchase.account_id)
+        values, decision = decider.decide(
+            self._ruleset, account, purchase, amount_minor, transaction, stamps, late=late
+        )
         self._unsettled += 1
         if self._unsettled >= _SETTLE_PURCHASES:
             self._settle()

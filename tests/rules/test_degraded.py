@@ -190,7 +190,9 @@ def test_where_no_rule_needs_state_the_answer_is_the_full_decision(data: st.Data
         asked = data.draw(purchases(part)).model_copy(update={"transaction_id": f"t-{number}"})
         amount, transaction = amount_of(part, asked), transaction_hash(asked.transaction_id)
         assert amount is not None
-        values, told = Decider().decide(part, asked, amount, transaction, (), late=False)
+        decider = Decider()
+        account = decider.accounts.get(asked.account_id)
+        values, told = decider.decide(part, account, asked, amount, transaction, (), late=False)
         full = told or approval_of(part, asked, values)
         answer = answering.answer(asked, OVERLOADED)
         event(f"reasons {len(full.reasons)}")
