@@ -164,8 +164,7 @@ class Answers(BlockLog[Answer]):
         else:
             self._ended[sequence] = None
 
-    def _forget(self, sequence: int) -> None:
-        super()._forget(sequence)
+    def _forgotten(self, sequence: int) -> None:
         if sequence in self._waiting:
             self._end(sequence)
             if self._notice is not None:

@@ -32,7 +32,7 @@ _RECORD: Final = struct.Struct("<QI")
 # In the place of an event time: earlier than any, so that the entry is passed over when it is the oldest.
 GONE_MS: Final = -(2**63)
 # So many entries make a block though the run is not at its end.
-_FULL: Final = 4_096
+_FULL: Final = 1_024
 # Columns begin with entries that are gone, which are cut off when there are so many of them.
 _CUT: Final = 16_384
 
@@ -120,9 +120,15 @@ class BlockLog(Generic[_Entry]):
         """
         if not self._kept:
             return
-        self._oldest_ms = self._times[self._oldest - self._column_begin]
-        while (self._kept > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and self._kept > 1:
-            self._forget(self._oldest)
+        times, begin, kept, since_ms = self._times, self._column_begin, self._kept, now_ms - KEEP_MS
+        at = self._oldest - begin
+        while (kept > KEEP_IN_ALL or times[at] < since_ms) and kept > 1:
+            self._forgotten(begin + at)
+            kept -= 1
+            at += 1
+            while times[at] == GONE_MS:
+                at += 1
+        self._kept, self._oldest, self._oldest_ms = kept, begin + at, times[at]
 
     def _bounded(self, latest: bytes) -> bytes:
         """What an account has of its latest entries, without those that are gone, with room for one more."""
@@ -137,6 +143,7 @@ class BlockLog(Generic[_Entry]):
         return latest[begin:]
 
     def _forget(self, sequence: int) -> None:
+        self._forgotten(sequence)
         self._kept -= 1
         self._times[sequence - self._column_begin] = GONE_MS
         if sequence == self._oldest:
@@ -255,6 +262,9 @@ class BlockLog(Generic[_Entry]):
     def _give(self, account_id: str, latest: bytes) -> None:
         """Give an account what it has of its latest entries."""
         raise NotImplementedError
+
+    def _forgotten(self, sequence: int) -> None:
+        """An entry is no longer kept."""
 
     def _taken(self, block: EntryBlock) -> None:
         """A block is there now."""

@@ -28,9 +28,9 @@ class EntryBlock:
         self._ends_at = self._ids_at + ids_length
 
     @property
-    def columns(self) -> bytes:
-        """What has the same width for all entries."""
-        return self.raw[_HEAD.size : self._shared_at]
+    def columns(self) -> memoryview:
+        """What `pack_block` was given as columns."""
+        return memoryview(self.raw)[_HEAD.size : self._shared_at]
 
     @property
     def shared(self) -> bytes:
