@@ -137,10 +137,8 @@ class Answers(BlockLog[Answer]):
         contents = [orjson.dumps((answer.degraded, answer.version)) for answer in entries]
         return pack_block(account_ids, b"".join(heads), contents)
 
-    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
-        for account_id, row in zip(account_ids, rows, strict=True):
-            account = self._accounts.get(account_id)
-            account.answered = self._with_row(account.answered, row)
+    def _give(self, account_id: str, latest: bytes) -> None:
+        self._accounts.get(account_id).answered = latest
 
     def _of(self, account_id: str, transaction: bytes) -> list[tuple[int, Answer]]:
         account = self._accounts.find(account_id)
@@ -166,8 +164,7 @@ class Answers(BlockLog[Answer]):
         else:
             self._ended[sequence] = None
 
-    def _forget(self, sequence: int) -> None:
-        super()._forget(sequence)
+    def _forgotten(self, sequence: int) -> None:
         if sequence in self._waiting:
             self._end(sequence)
             if self._notice is not None:

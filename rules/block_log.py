@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -18,13 +18,13 @@ KEEP_MS: Final = 86_400_000
 KEEP_IN_ALL: Final = 250_000
 
 _SEQUENCE: Final = struct.Struct(">Q")
+_TRANSACTION: Final = struct.Struct("8s")
 _pack_sequence = _SEQUENCE.pack
 # What an account has of an entry: its transaction and its sequence.
 _ROW_BYTES: Final = 16
 _SEQUENCE_AT: Final = 8
 # Of an account's rows those that are gone are let go of whenever there are a multiple of eight.
 _LOOKED_AT: Final = 8 * _ROW_BYTES
-_TRANSACTION_BYTES: Final = 8
 _TIME_BYTES: Final = 8
 # A state record: the oldest sequence that was kept when it was written, and how many entries are in it. Behind that
 # their transactions, their event times, and the block.
@@ -32,7 +32,7 @@ _RECORD: Final = struct.Struct("<QI")
 # In the place of an event time: earlier than any, so that the entry is passed over when it is the oldest.
 GONE_MS: Final = -(2**63)
 # So many entries make a block though the run is not at its end.
-_FULL: Final = 4_096
+_FULL: Final = 1_024
 # Columns begin with entries that are gone, which are cut off when there are so many of them.
 _CUT: Final = 16_384
 
@@ -93,9 +93,8 @@ class BlockLog(Generic[_Entry]):
 
     def sequences(self, latest: bytes, transaction: bytes) -> Sequence[int]:
         """Which entries are kept of a transaction of an account, oldest first; `latest` is as `enter` returned it."""
-        if transaction not in latest:
-            return ()
         found: list[int] = []
+        # Quicker than `in`.
         at = latest.find(transaction)
         while at >= 0:
             if at % _ROW_BYTES == 0:
@@ -121,13 +120,15 @@ class BlockLog(Generic[_Entry]):
         """
         if not self._kept:
             return
-        self._oldest_ms = self._times[self._oldest - self._column_begin]
-        while (self._kept > KEEP_IN_ALL or self._oldest_ms < now_ms - KEEP_MS) and self._kept > 1:
-            self._forget(self._oldest)
-
-    def _with_row(self, latest: bytes, row: bytes) -> bytes:
-        """What an account has of its latest entries, with one more that is read back."""
-        return (self._bounded(latest) if len(latest) >= self._keep_bytes else latest) + row
+        times, begin, kept, since_ms = self._times, self._column_begin, self._kept, now_ms - KEEP_MS
+        at = self._oldest - begin
+        while (kept > KEEP_IN_ALL or times[at] < since_ms) and kept > 1:
+            self._forgotten(begin + at)
+            kept -= 1
+            at += 1
+            while times[at] == GONE_MS:
+                at += 1
+        self._kept, self._oldest, self._oldest_ms = kept, begin + at, times[at]
 
     def _bounded(self, latest: bytes) -> bytes:
         """What an account has of its latest entries, without those that are gone, with room for one more."""
@@ -142,6 +143,7 @@ class BlockLog(Generic[_Entry]):
         return latest[begin:]
 
     def _forget(self, sequence: int) -> None:
+        self._forgotten(sequence)
         self._kept -= 1
         self._times[sequence - self._column_begin] = GONE_MS
         if sequence == self._oldest:
@@ -188,21 +190,21 @@ class BlockLog(Generic[_Entry]):
             entries, self._open = self._open, []
             begins.append(self._next - len(entries))
             blocks.append(self._pack(entries))
-            self._taken(blocks[-1])
+            self._taken(EntryBlock(blocks[-1]))
         while len(begins) > 1 and begins[1] <= self._oldest:
-            self._let_go_of(blocks.popleft())
+            self._let_go_of(EntryBlock(blocks.popleft()))
             begin = begins.popleft()
             if begin < self._written:
                 self._dropped.append(begin)
         if begins and begins[0] - self._column_begin > _CUT:
             cut = begins[0] - self._column_begin
-            del self._times[:cut], self._transactions[: cut * _TRANSACTION_BYTES]
+            del self._times[:cut], self._transactions[: cut * _TRANSACTION.size]
             self._column_begin += cut
 
     def _record(self, block: bytes, begin: int, end: int) -> bytes:
         count, begin = end - begin, begin - self._column_begin
         times = struct.pack(f"<{count}q", *self._times[begin : begin + count])
-        transactions = self._transactions[begin * _TRANSACTION_BYTES : (begin + count) * _TRANSACTION_BYTES]
+        transactions = self._transactions[begin * _TRANSACTION.size : (begin + count) * _TRANSACTION.size]
         return b"".join((_RECORD.pack(self._oldest, count), transactions, times, block))
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
@@ -213,36 +215,40 @@ class BlockLog(Generic[_Entry]):
         self._next = self._column_begin = min(raws)
         # Blocks may have gone since the newest was written.
         self._oldest = max(_RECORD.unpack_from(raws[max(raws)])[0], self._next)
+        rows: defaultdict[str, list[bytes]] = defaultdict(list)
         for begin in sorted(raws):
-            self._restore_block(begin, raws[begin])
+            self._restore_block(begin, raws[begin], rows)
         self._written = self._next
         self._begin_at(self._oldest)
+        self._kept = sum(map(len, rows.values()))
+        for account_id, own in rows.items():
+            self._give(account_id, self._bounded(b"".join(own[:-1])) + own[-1])
 
-    def _restore_block(self, begin: int, raw: bytes) -> None:
+    def _restore_block(self, begin: int, raw: bytes, rows: Mapping[str, list[bytes]]) -> None:
         _, count = _RECORD.unpack_from(raw)
+        end, known = begin + count, max(self._next - begin, 0)
         # A worker that had lost the partition may have written the same entries in other blocks.
-        known = max(self._next - begin, 0)
-        if known >= count or begin + count <= self._oldest:
+        if known >= count or end <= self._oldest:
             self._dropped.append(begin)
             return
-        times_at = _RECORD.size + count * _TRANSACTION_BYTES
+        first = max(begin + known, self._oldest)
+        times_at = _RECORD.size + count * _TRANSACTION.size
         block_at = times_at + count * _TIME_BYTES
-        times, block = struct.unpack_from(f"<{count}q", raw, times_at), raw[block_at:]
-        gap = max(begin - self._next, 0)
-        self._times.extend([GONE_MS] * gap)
+        transactions, block = raw[_RECORD.size : times_at], EntryBlock(raw[block_at:])
+        times = struct.unpack_from(f"<{count}q", raw, times_at)
+        if begin > self._next:
+            self._times.extend([GONE_MS] * (begin - self._next))
+            self._transactions += bytes((begin - self._next) * _TRANSACTION.size)
         self._times.extend(times[known:])
-        self._transactions += bytes(gap * _TRANSACTION_BYTES)
-        self._transactions += raw[_RECORD.size + known * _TRANSACTION_BYTES : times_at]
+        self._transactions += transactions[known * _TRANSACTION.size :]
         self._begins.append(begin)
-        self._blocks.append(block)
+        self._blocks.append(block.raw)
+        self._next = end
         self._taken(block)
-        self._next = begin + count
-        first, ids = max(known, self._oldest - begin), EntryBlock(block).account_ids()
-        kept = [number for number in range(first, count) if times[number] != GONE_MS]
-        self._kept += len(kept)
-        transactions = [raw[at : at + _TRANSACTION_BYTES] for at in range(_RECORD.size, times_at, _TRANSACTION_BYTES)]
-        rows = [transactions[number] + _pack_sequence(begin + number) for number in kept]
-        self._restore_rows([ids[number] for number in kept], rows)
+        entries = zip(block.account_ids(), _TRANSACTION.iter_unpack(transactions), times, strict=True)
+        for sequence, (account_id, (transaction,), time_ms) in enumerate(entries, begin):
+            if sequence >= first and time_ms != GONE_MS:
+                rows[account_id].append(transaction + _pack_sequence(sequence))
 
     def _block_key(self, begin: int) -> bytes:
         return self._key + _pack_sequence(begin)
@@ -253,12 +259,15 @@ class BlockLog(Generic[_Entry]):
         """The block of these entries."""
         raise NotImplementedError
 
-    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
-        """Add a row to what each of these accounts has of its latest entries, by `_with_row`."""
+    def _give(self, account_id: str, latest: bytes) -> None:
+        """Give an account what it has of its latest entries."""
         raise NotImplementedError
 
-    def _taken(self, block: bytes) -> None:
+    def _forgotten(self, sequence: int) -> None:
+        """An entry is no longer kept."""
+
+    def _taken(self, block: EntryBlock) -> None:
         """A block is there now."""
 
-    def _let_go_of(self, block: bytes) -> None:
+    def _let_go_of(self, block: EntryBlock) -> None:
         """A block is no longer there."""

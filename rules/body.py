@@ -22,8 +22,8 @@ _RARE: Final = 3
 _NO_MARKS: Final = (0,) * _RARE
 _DIGEST_BYTES: Final = 8
 _USUAL_MARKS: Final = struct.Struct(f"<{len(_OTHERS) - _RARE}H")
-# Marks of the last three fields, behind the number of the purchase that has any.
-_RARE_ROW: Final = struct.Struct(f"<{1 + _RARE}H")
+_RARE_MARKS: Final = struct.Struct(f"<{_RARE}H")
+_MARK_BYTES: Final = 2
 _PLACE: Final = struct.Struct("<2d")
 _BLAKE2B: Final = blake2b(digest_size=_DIGEST_BYTES)
 _ZEROS: Final = repeat(0)
@@ -47,7 +47,8 @@ def body_of(purchase: PurchaseFields) -> Body:
 def pack_bodies(purchases: Sequence[PurchaseFields]) -> bytes:
     """What bodies have beside what decisions tell: digests (BLAKE2b, RFC 7693), and behind them marks (CRC-16).
 
-    Marks are of all fields but the last three for each purchase, and behind that of these for those that have any.
+    Marks are of all fields but the last three for each purchase; behind them the numbers of the purchases that have any
+    of these, and for each of them three more marks.
     """
     usual = [
         # One field a line: no text in them has a line end.
@@ -64,22 +65,27 @@ def pack_bodies(purchases: Sequence[PurchaseFields]) -> bytes:
     for number, text in rare.items():
         texts[number] += b"\n" + text
     marks = _marks_of(b"\n".join(usual))
-    rows = [_RARE_ROW.pack(number, *_marks_of(text)) for number, text in rare.items()]
-    return b"".join((*map(_digest, texts), struct.pack(f"<{len(marks)}H", *marks), *rows))
+    marks += rare
+    for text in rare.values():
+        marks += _marks_of(text)
+    return b"".join((*map(_digest, texts), struct.pack(f"<{len(marks)}H", *marks)))
 
 
-def body_in(packed: bytes, count: int, number: int, amount: int, currency: str, event_time: int) -> Body:
+def body_in(packed: bytes | memoryview, count: int, number: int, amount: int, currency: str, event_time: int) -> Body:
     """One of so many packed bodies, with what its decision tells."""
     marks_at, at = count * _DIGEST_BYTES, number * _DIGEST_BYTES
-    rows_at = marks_at + count * _USUAL_MARKS.size
+    rare_at = marks_at + count * _USUAL_MARKS.size
     marks = _USUAL_MARKS.unpack_from(packed, marks_at + number * _USUAL_MARKS.size)
-    for each, *others in _RARE_ROW.iter_unpack(packed[rows_at:]):
-        if each == number:
-            return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *others))
-    return Body(amount, currency, event_time, packed[at : at + _DIGEST_BYTES], (*marks, *_NO_MARKS))
+    rare_count = (len(packed) - rare_at) // (_MARK_BYTES + _RARE_MARKS.size)
+    rare = struct.unpack_from(f"<{rare_count}H", packed, rare_at)
+    others = _NO_MARKS
+    if number in rare:
+        rare_marks_at = rare_at + rare_count * _MARK_BYTES
+        others = _RARE_MARKS.unpack_from(packed, rare_marks_at + rare.index(number) * _RARE_MARKS.size)
+    return Body(amount, currency, event_time, bytes(packed[at : at + _DIGEST_BYTES]), (*marks, *others))
 
 
-def _marks_of(text: bytes) -> Sequence[int]:
+def _marks_of(text: bytes) -> list[int]:
     """A mark of each line."""
     return [*map(crc_hqx, text.split(b"\n"), _ZEROS)]
 

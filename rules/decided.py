@@ -98,7 +98,7 @@ class Decided(BlockLog[_Entry]):
     def find_of(self, account: Account, transaction: bytes) -> FirstDecision | None:
         """The first decision on a transaction of an account, if it is still kept."""
         # What nearly all purchases find is nothing.
-        if transaction in account.decided:
+        if account.decided.find(transaction) >= 0:
             for sequence in self.sequences(account.decided, transaction):
                 return self._first(account.account_id, transaction, sequence)
         return None
@@ -183,21 +183,20 @@ class Decided(BlockLog[_Entry]):
         ]
         return pack_block(account_ids, shapes + pack_bodies(purchases), contents, b"".join(numbers))
 
-    def _restore_rows(self, account_ids: Sequence[str], rows: Sequence[bytes]) -> None:
-        get, with_row = self._accounts.get, self._with_row
-        for account_id, row in zip(account_ids, rows, strict=True):
-            account = get(account_id)
-            account.decided = with_row(account.decided, row)
+    def _give(self, account_id: str, latest: bytes) -> None:
+        self._accounts.get(account_id).decided = latest
 
-    def _taken(self, block: bytes) -> None:
-        self._uses.update(_digests_in(EntryBlock(block)))
+    def _taken(self, block: EntryBlock) -> None:
+        for digest in _digests_in(block):
+            self._uses[digest] += 1
 
-    def _let_go_of(self, block: bytes) -> None:
-        for digest in _digests_in(EntryBlock(block)):
+    def _let_go_of(self, block: EntryBlock) -> None:
+        for digest in _digests_in(block):
             self._uses[digest] -= 1
             if not self._uses[digest]:
                 self._left_shapes[digest] = None
 
 
 def _digests_in(block: EntryBlock) -> Sequence[bytes]:
-    return [block.shared[at : at + SHAPE_BYTES] for at in range(0, len(block.shared), SHAPE_BYTES)]
+    shared = block.shared
+    return [shared[at : at + SHAPE_BYTES] for at in range(0, len(shared), SHAPE_BYTES)]

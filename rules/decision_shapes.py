@@ -62,24 +62,29 @@ def decode_shape(raw: bytes) -> Shape:
 
 def shape_of(decision: Decision) -> Shape:
     """What a decision has in common with others."""
+    (
+        _, _, action, reasons, shadow, anomaly, contributions, features,
+        ruleset, version, _, _, _, late, degraded,
+    ) = decision  # fmt: skip
     return Shape(
-        decision.ruleset,
-        decision.ruleset_version,
-        tuple(decision.features),
-        str(decision.action),
-        tuple(_reason_shape(reason) for reason in decision.reasons),
-        tuple(_reason_shape(reason) for reason in decision.shadow),
-        decision.anomaly is not None or bool(decision.contributions),
-        decision.late,
-        tuple(decision.degraded),
+        ruleset,
+        version,
+        (*features,),
+        action,
+        tuple([reason[:4] for reason in reasons]) if reasons else (),
+        tuple([reason[:4] for reason in shadow]) if shadow else (),
+        anomaly is not None or bool(contributions),
+        late,
+        (*degraded,),
     )
 
 
 def values_of(decision: Decision) -> Sequence[object]:
     """What a decision says beside its shape, its ids, amount and time: of a plain approval the features' values."""
     values: list[object] = [*decision.features.values()]
-    for reason in (*decision.reasons, *decision.shadow):
-        values += reason[4:]
+    for reasons in (decision.reasons, decision.shadow):
+        for reason in reasons:
+            values += reason[4:]
     if decision.anomaly is not None or decision.contributions:
         values += (decision.anomaly, decision.contributions)
     return values
@@ -117,10 +122,6 @@ def decision_from(
         shape.late,
         [*shape.degraded],
     )
-
-
-def _reason_shape(reason: Reason) -> _ReasonShape:
-    return reason.rule, reason.code, reason.action, reason.feature
 
 
 def _reasons(shapes: Sequence[_ReasonShape], values: Iterator[Any]) -> list[Reason]:

@@ -18,35 +18,35 @@ _END: Final = struct.Struct("<I")
 class EntryBlock:
     """Entries as they were packed."""
 
-    __slots__ = ("_ends_at", "_ids_at", "_raw", "_shared_at", "count")
+    __slots__ = ("_ends_at", "_ids_at", "_shared_at", "count", "raw")
 
     def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+        self.raw = raw
         self.count, columns_length, shared_length, ids_length = _HEAD.unpack_from(raw)
         self._shared_at = _HEAD.size + columns_length
         self._ids_at = self._shared_at + shared_length
         self._ends_at = self._ids_at + ids_length
 
     @property
-    def columns(self) -> bytes:
-        """What has the same width for all entries."""
-        return self._raw[_HEAD.size : self._shared_at]
+    def columns(self) -> memoryview:
+        """What `pack_block` was given as columns."""
+        return memoryview(self.raw)[_HEAD.size : self._shared_at]
 
     @property
     def shared(self) -> bytes:
         """What the entries share."""
-        return self._raw[self._shared_at : self._ids_at]
+        return self.raw[self._shared_at : self._ids_at]
 
     def account_ids(self) -> Sequence[str]:
         """Whose transactions the entries are of."""
-        return orjson.loads(self._raw[self._ids_at : self._ends_at])
+        return orjson.loads(self.raw[self._ids_at : self._ends_at])
 
     def content(self, number: int) -> bytes:
         """The content of an entry."""
-        begin = _END.unpack_from(self._raw, self._ends_at + (number - 1) * _END.size)[0] if number else 0
-        (end,) = _END.unpack_from(self._raw, self._ends_at + number * _END.size)
+        begin = _END.unpack_from(self.raw, self._ends_at + (number - 1) * _END.size)[0] if number else 0
+        (end,) = _END.unpack_from(self.raw, self._ends_at + number * _END.size)
         contents_at = self._ends_at + self.count * _END.size
-        return self._raw[contents_at + begin : contents_at + end]
+        return self.raw[contents_at + begin : contents_at + end]
 
 
 def pack_block(account_ids: Sequence[str], columns: bytes, contents: Sequence[bytes], shared: bytes = b"") -> bytes:

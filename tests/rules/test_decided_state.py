@@ -131,3 +131,31 @@ def test_without_one_of_its_blocks_the_others_are_read_back() -> None:
     assert found == [True, True, False, False, True, True]
     kept.keep(approval(9))
     assert kept.find(approval(9)) == first_of(approval(9))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=30), st.data())
+def test_what_two_workers_wrote_in_their_own_runs_is_kept_once(
+    decisions: list[tuple[int, bool, bool]], data: st.DataObject
+) -> None:
+    owner, other = Kept(), Kept()
+    shared = data.draw(st.integers(0, len(decisions)))
+    asked: list[Decision] = []
+    for number, (account, owner_ends, other_ends) in enumerate(decisions):
+        asked.append(approval(number, f"a-{account}"))
+        owner.keep(asked[-1])
+        if owner_ends:
+            owner.end_run()
+        if number < shared:
+            other.keep(asked[-1])
+            if other_ends:
+                other.end_run()
+    owner.end_run()
+    owner.state = other.state | owner.state
+    owner.read_back()
+    assert [owner.find(each) for each in asked] == [first_of(each) for each in asked]
+    owner.end_run()
+    owner.keep(approval(99, "a-0"))
+    owner.end_run()
+    owner.read_back()
+    asked.append(approval(99, "a-0"))
+    assert [owner.find(each) for each in asked] == [first_of(each) for each in asked]
