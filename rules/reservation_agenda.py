@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from rules.account import Account
-from rules.account_rows import TIME, TIME_BYTES, looked_at_ms
+from rules.account_rows import TIME, looked_at_ms
 
 NEVER_MS: Final = 2**63 - 1
 # A span has this many milliseconds as a power of two: 17 minutes.
@@ -95,8 +95,8 @@ class Agenda:
 
     def _current(self, entry: bytes) -> Account | None:
         """The account of what was entered; None where it is out of date."""
-        account = self._find(entry[TIME_BYTES:].decode())
-        return account if account is not None and account.rows[:TIME_BYTES] == entry[:TIME_BYTES] else None
+        account = self._find(entry[TIME.size :].decode())
+        return account if account is not None and account.rows[: TIME.size] == entry[: TIME.size] else None
 
 
 def _current_in(span: int, accounts: list[Account]) -> list[Account]:

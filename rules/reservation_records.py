@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rules.account import Account
-from rules.reservation_rows import BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, TRANSACTION_BYTES, with_own_record
+from rules.reservation_rows import BLOCK, BLOCK_AT, MARK_AT, OWN_RECORD, TRANSACTION_BYTES
 from rules.reservation_state import (
     block_key,
     pack_block,
@@ -46,23 +46,24 @@ class ReservationRecords:
         self._dropped: dict[int, dict[bytes, None]] = {}
         self._dropped_from: dict[bytes, int] = {}
 
-    def begin(self, account: Account, transaction: bytes, body: bytes, tail: str) -> bytes:
-        """Write a reservation that is new, of the block `next_block`; returns its body as it is to be kept."""
-        row = transaction + body
+    def begin(self, account: Account, row: bytes, tail: str) -> bytes:
+        """Write a reservation that is new, of the block `next_block`; returns its row as it is to be kept."""
         if self._dropped_from:
-            key = record_key(account.account_id, transaction)
+            key = record_key(account.account_id, row[:TRANSACTION_BYTES])
             block = self._dropped_from.pop(key, None)
             if block is not None:
                 # It was there before, and its block still says so: what is said of it comes before that.
                 del self._dropped[block][key]
-                row = with_own_record(row, block)
-                self._written[key] = pack_record(row, tail.encode())
-                return row[TRANSACTION_BYTES:]
+                changed = bytearray(row)
+                changed[MARK_AT] |= OWN_RECORD
+                BLOCK.pack_into(changed, BLOCK_AT, block)
+                self._written[key] = pack_record(bytes(changed), tail.encode())
+                return bytes(changed)
         if tail:
             self._begun_tails.append((len(self._begun), tail))
         self._begun.append(row)
         self._begun_of.append(account)
-        return body
+        return row
 
     def change(self, key: bytes, before: bytes, row: bytes, tail: bytes) -> None:
         """Write what became of a reservation, whose row was another `before`."""

@@ -8,16 +8,15 @@ from typing import Final
 from rules.reservation import Refund, Reservation, State
 
 # Transaction, due, state with marks, currencies of the purchase and of the ruleset, paid, reserved: with this it
-# begins. Behind it the block that it was first written in. What is behind the transaction is its body. Little-endian.
-BODY: Final = struct.Struct("<qB6s3q")
-ROW: Final = struct.Struct(f"<8s{BODY.format[1:]}")
+# begins. Behind it the block that it was first written in. Little-endian.
+BEGUN: Final = struct.Struct("<8sqB6s2q")
+ROW: Final = struct.Struct(f"{BEGUN.format}q")
 TRANSACTION_BYTES: Final = 8
 DUE: Final = struct.Struct("<q")
 DUE_AT: Final = 8
 MARK_AT: Final = 16
 BLOCK: Final = struct.Struct("<q")
-BLOCK_AT: Final = ROW.size - BLOCK.size
-BEGUN_BYTES: Final = BLOCK_AT
+BLOCK_AT: Final = BEGUN.size
 _CURRENCY_BYTES: Final = 3
 # Captured and refunded.
 _AMOUNTS: Final = struct.Struct("<2q")
@@ -37,16 +36,9 @@ def state_of(mark: int) -> State:
     return State(mark & _STATE_BITS)
 
 
-def with_own_record(row: bytes, block: int | None = None) -> bytes:
-    """A row that has a state record of its own from now on; where `block` is given, it was first written in that."""
-    return b"".join(
-        (
-            row[:MARK_AT],
-            bytes((row[MARK_AT] | OWN_RECORD,)),
-            row[MARK_AT + 1 : BLOCK_AT],
-            row[BLOCK_AT:] if block is None else BLOCK.pack(block),
-        )
-    )
+def currencies_of(paid: str, own: str) -> bytes:
+    """The currencies of a purchase and of its ruleset, as a row has them."""
+    return (paid + own).encode()
 
 
 def pack_row(reservation: Reservation, block: int) -> bytes:
@@ -58,7 +50,7 @@ def pack_row(reservation: Reservation, block: int) -> bytes:
         reservation.transaction,
         reservation.due_ms,
         mark,
-        (reservation.paid_currency + reservation.currency).encode(),
+        currencies_of(reservation.paid_currency, reservation.currency),
         reservation.paid_minor,
         reservation.reserved_minor,
         block,
@@ -78,9 +70,9 @@ def pack_tail(reservation: Reservation) -> bytes:
     return b"".join((_AMOUNTS.pack(*amounts), *[_REFUND.pack(*refund) for refund in refunds]))
 
 
-def unpack(row: bytes, tail: bytes) -> Reservation:
-    """The reservation of a row and its tail."""
-    transaction, due_ms, mark, currencies, paid_minor, reserved_minor, _ = ROW.unpack(row)
+def unpack(row: bytes | bytearray, tail: bytes, offset: int = 0) -> Reservation:
+    """The reservation of the row at an offset, and its tail."""
+    transaction, due_ms, mark, currencies, paid_minor, reserved_minor, _ = ROW.unpack_from(row, offset)
     state, named = state_of(mark), currencies.decode()
     transaction_id, refunds = "", ()
     captured_minor, refunded_minor = _amounts_in(state, reserved_minor)

@@ -11,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from rules.account import Account
-from rules.reservation_rows import BEGUN_BYTES, BLOCK, ROW, TRANSACTION_BYTES
+from rules.reservation_rows import BEGUN, BLOCK, ROW, TRANSACTION_BYTES
 
 BLOCK_KIND: Final = b"B"
 RECORD_KIND: Final = b"R"
@@ -50,18 +50,18 @@ def block_in(key: bytes) -> int:
 
 def pack_block(rows: Sequence[bytes], accounts: Iterable[Account], tails: Sequence[tuple[int, str]]) -> bytes:
     """A block of these rows. Each of them says in which block it is; that is not written once more."""
-    begun = table_of(b"".join(rows), ROW.size)[:, :BEGUN_BYTES].tobytes()
+    begun = table_of(b"".join(rows), ROW.size)[:, : BEGUN.size].tobytes()
     account_ids = [account.account_id for account in accounts]
     return b"".join((_COUNT.pack(len(rows)), begun, orjson.dumps((account_ids, tails))))
 
 
 def unpack_block(block: int, raw: bytes) -> Block:
     """What `pack_block` made a block of."""
-    end = _COUNT.size + _COUNT.unpack_from(raw)[0] * BEGUN_BYTES
-    begun = table_of(raw[_COUNT.size : end], BEGUN_BYTES)
+    end = _COUNT.size + _COUNT.unpack_from(raw)[0] * BEGUN.size
+    begun = table_of(raw[_COUNT.size : end], BEGUN.size)
     rows = np.empty((len(begun), ROW.size), np.uint8)
-    rows[:, :BEGUN_BYTES] = begun
-    rows[:, BEGUN_BYTES:] = np.frombuffer(BLOCK.pack(block), np.uint8)
+    rows[:, : BEGUN.size] = begun
+    rows[:, BEGUN.size :] = np.frombuffer(BLOCK.pack(block), np.uint8)
     return Block(rows, *orjson.loads(raw[end:]))
 
 

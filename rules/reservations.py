@@ -8,17 +8,17 @@ from typing import Final
 from models.fields import MAX_EVENT_TIME_MS
 from rules.account import Account
 from rules.account_rows import (
-    BODY_BYTES,
+    FEW_BYTES,
     ROW_BYTES,
     TIME,
-    TIME_BYTES,
     due_at,
     first_due,
     looked_at,
     looked_at_ms,
-    number_of,
-    numbers,
+    offset_of,
+    offsets,
     row_at,
+    transaction_at,
     with_row,
     with_row_at,
     without_row,
@@ -29,10 +29,10 @@ from rules.reservation import Reservation, State
 from rules.reservation_agenda import Agenda
 from rules.reservation_records import ReservationRecords, block_of
 from rules.reservation_rows import (
-    BODY,
     EXPIRES,
     MARK_AT,
     OWN_RECORD,
+    ROW,
     TRANSACTION_BYTES,
     UNRECKONED,
     WAS_DECLINED,
@@ -40,7 +40,6 @@ from rules.reservation_rows import (
     pack_tail,
     state_of,
     unpack,
-    with_own_record,
 )
 from rules.reservation_state import record_key
 from rules.reservations_read_back import ReadBack
@@ -68,7 +67,7 @@ _DECLINED: Final = State.DECLINED | WAS_DECLINED
 _BEGUN: Final = int(State.RESERVED)
 _pack_time = TIME.pack
 _unpack_time = TIME.unpack_from
-_pack_body = BODY.pack
+_pack_row = ROW.pack
 
 
 class Reservations:
@@ -101,16 +100,16 @@ class Reservations:
         """
         purchase, amount_minor, transaction, _ = subject
         rows, records, event_time_ms = account.rows, self._records, purchase.event_time
-        # Nearly always there is none like it, which is all that is asked at first.
-        begin = TIME_BYTES + len(rows) // ROW_BYTES * BODY_BYTES
-        if rows.find(transaction, begin) >= 0 and number_of(rows, transaction) >= 0:
+        # Nearly always there is no such transaction, which is found sooner than where it is.
+        if rows.find(transaction) >= 0 and offset_of(rows, transaction) >= 0:
             return False
         mark, due_ms, tail = _DECLINED if declined else _BEGUN, event_time_ms + KEEP_MS, ""
         if plan.expire_after_ms is not None and not declined:
             mark, due_ms = mark | EXPIRES, min(event_time_ms + plan.expire_after_ms, MAX_EVENT_TIME_MS)
             tail = purchase.transaction_id
             self._tails[record_key(account.account_id, transaction)] = tail.encode()
-        body = _pack_body(
+        row = _pack_row(
+            transaction,
             due_ms,
             mark | UNRECKONED if unreckoned else mark,
             (purchase.currency + plan.currency).encode(),
@@ -118,32 +117,35 @@ class Reservations:
             amount_minor,
             records.next_block,
         )
-        body = records.begin(account, transaction, body, tail)
+        row = records.begin(account, row, tail)
         if not rows:
             self._holding += 1
-            account.rows = _pack_time(due_ms) + body + transaction
+            account.rows = _pack_time(due_ms) + row
             self._agenda.enter(account, due_ms)
             return True
-        account.rows = rows = with_row(rows, transaction, body)
+        if len(rows) < FEW_BYTES:
+            account.rows = rows = rows + row
+        else:
+            account.rows = rows = with_row(rows, row)
+            if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
+                self._shorten(account)
         if due_ms < _unpack_time(rows)[0]:
             self._look_at(account, due_ms)
-        if len(rows) // ROW_BYTES > KEEP_PER_ACCOUNT:
-            self._shorten(account)
         return True
 
     def find(self, account_id: str, transaction: bytes) -> Reservation | None:
         """The reservation of a transaction, while it is known."""
         account = self.accounts.find(account_id)
-        number = number_of(account.rows, transaction) if account is not None else -1
-        return self._at(account, number) if account is not None and number >= 0 else None
+        offset = offset_of(account.rows, transaction) if account is not None else -1
+        return self._at(account, offset) if account is not None and offset >= 0 else None
 
     def put(self, account_id: str, reservation: Reservation) -> None:
         """Replace a reservation that is there by what became of it."""
         account = self.accounts.get(account_id)
-        rows, number = account.rows, number_of(account.rows, reservation.transaction)
-        before = row_at(rows, number)
+        rows, offset = account.rows, offset_of(account.rows, reservation.transaction)
+        before = row_at(rows, offset)
         row, tail = pack_row(reservation, block_of(before)), pack_tail(reservation)
-        account.rows = with_row_at(rows, number, row)
+        account.rows = with_row_at(rows, offset, row)
         key = record_key(account_id, reservation.transaction)
         if tail:
             self._tails[key] = tail
@@ -156,10 +158,10 @@ class Reservations:
     def due(self, now_ms: int) -> tuple[str, Reservation] | None:
         """The reservation that is due first, with its account, if any is by now; to be put later, or dropped."""
         while (account := self._agenda.first(now_ms)) is not None:
-            number = first_due(account.rows)
-            due_ms, _ = due_at(account.rows, number)
+            offset = first_due(account.rows)
+            due_ms, _ = due_at(account.rows, offset)
             if due_ms == looked_at_ms(account.rows):
-                return account.account_id, self._at(account, number)
+                return account.account_id, self._at(account, offset)
             self._look_at(account, due_ms)
         return None
 
@@ -168,26 +170,25 @@ class Reservations:
         account = self.accounts.find(account_id)
         if account is None or not account.rows or looked_at_ms(account.rows) > now_ms:
             return []
-        due = sorted((*due_at(account.rows, number), number) for number in numbers(account.rows))
-        return [self._at(account, number) for due_ms, _, number in due if due_ms <= now_ms]
+        due = sorted((*due_at(account.rows, offset), offset) for offset in offsets(account.rows))
+        return [self._at(account, offset) for due_ms, _, offset in due if due_ms <= now_ms]
 
     def drop(self, account_id: str, transaction: bytes) -> None:
         """Forget a reservation that is there."""
         account = self.accounts.get(account_id)
-        self._drop(account, number_of(account.rows, transaction))
+        self._drop(account, offset_of(account.rows, transaction))
 
-    def _at(self, account: Account, number: int) -> Reservation:
-        row = row_at(account.rows, number)
-        return unpack(row, self._tail_of(account, row[:TRANSACTION_BYTES]))
+    def _at(self, account: Account, offset: int) -> Reservation:
+        return unpack(account.rows, self._tail_of(account, transaction_at(account.rows, offset)), offset)
 
     def _tail_of(self, account: Account, transaction: bytes) -> bytes:
         return self._tails.get(record_key(account.account_id, transaction), b"") if self._tails else b""
 
-    def _drop(self, account: Account, number: int) -> None:
-        row = row_at(account.rows, number)
+    def _drop(self, account: Account, offset: int) -> None:
+        row = row_at(account.rows, offset)
         key = record_key(account.account_id, row[:TRANSACTION_BYTES])
         self._tails.pop(key, None)
-        account.rows = without_row(account.rows, number)
+        account.rows = without_row(account.rows, offset)
         if not account.rows:
             self._holding -= 1
             self._tidy()
@@ -197,21 +198,22 @@ class Reservations:
         """Forget the oldest of an account that has too many, what still uses credit last."""
         rows = account.rows
 
-        def order(number: int) -> tuple[int, tuple[int, bytes]]:
-            return _RANK[state_of(row_at(rows, number)[MARK_AT])], due_at(rows, number)
+        def order(offset: int) -> tuple[int, tuple[int, bytes]]:
+            return _RANK[state_of(rows[offset + MARK_AT])], due_at(rows, offset)
 
-        going = sorted(numbers(rows), key=order)[: KEEP_PER_ACCOUNT // _SLACK]
-        for number in sorted(going, reverse=True):
-            self._drop(account, number)
+        going = sorted(offsets(rows), key=order)[: KEEP_PER_ACCOUNT // _SLACK]
+        for offset in sorted(going, reverse=True):
+            self._drop(account, offset)
 
     def _part(self, account: Account, block: int) -> Iterator[tuple[bytes, bytes]]:
         """The rows of an account that only a block tells of, with their tails; they have their own records now."""
-        for number in numbers(account.rows):
-            row = row_at(account.rows, number)
+        rows = bytearray(account.rows)
+        for offset in offsets(rows):
+            row = row_at(rows, offset)
             if block_of(row) == block and not row[MARK_AT] & OWN_RECORD:
-                row = with_own_record(row)
-                account.rows = with_row_at(account.rows, number, row)
-                yield row, self._tail_of(account, row[:TRANSACTION_BYTES])
+                rows[offset + MARK_AT] |= OWN_RECORD
+                yield row_at(rows, offset), self._tail_of(account, row[:TRANSACTION_BYTES])
+        account.rows = rows if isinstance(account.rows, bytearray) else bytes(rows)
 
     def _look_at(self, account: Account, at_ms: int) -> None:
         account.rows = looked_at(account.rows, at_ms)

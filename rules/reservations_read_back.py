@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.account import Account
-from rules.account_rows import BODY_BYTES, TIME_BYTES
+from rules.account_rows import TIME
 from rules.accounts import Accounts
 from rules.reservation_rows import DUE, DUE_AT, ROW, TRANSACTION_BYTES
 from rules.reservation_state import (
@@ -79,15 +79,12 @@ class ReadBack:
         found = self._found[np.argsort(self._numbers[self._found], kind="stable")]
         begins = np.flatnonzero(np.diff(self._numbers[found], prepend=-1))
         times_ms = np.minimum.reduceat(_column(self._table, DUE_AT)[found].view(np.int64), begins)
-        table, times = self._table.take(found, 0), times_ms.astype(">i8").tobytes()
-        bodies, transactions = table[:, TRANSACTION_BYTES:].tobytes(), table[:, :TRANSACTION_BYTES].tobytes()
-        accounts, ends = self._accounts, np.append(begins[1:], len(found)).tolist()
-        time_at, start = 0, 0
+        times, rows = times_ms.astype(">i8").tobytes(), self._table.take(found, 0).tobytes()
+        accounts, time_at, start = self._accounts, 0, 0
+        ends = (np.append(begins[1:], len(found)) * ROW.size).tolist()
         for first, at_ms, end in zip(found[begins].tolist(), times_ms.tolist(), ends, strict=True):
-            body = bodies[start * BODY_BYTES : end * BODY_BYTES]
-            transaction = transactions[start * TRANSACTION_BYTES : end * TRANSACTION_BYTES]
-            yield accounts[first], at_ms, times[time_at : time_at + TIME_BYTES] + body + transaction
-            time_at, start = time_at + TIME_BYTES, end
+            yield accounts[first], at_ms, times[time_at : time_at + TIME.size] + rows[start:end]
+            time_at, start = time_at + TIME.size, end
 
     def tails(self) -> dict[bytes, bytes]:
         """The tails of those that have one, by the keys of their own records."""
