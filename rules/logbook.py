@@ -256,7 +256,7 @@ class Logbook:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the state back from its records. What an entity has is read when it is first asked for."""
-        found: dict[bytes, PackedBooks] = {}
+        found: dict[str, PackedBooks] = {}
         others: dict[bytes, bytes] = {}
         # Most have the same few.
         heads: dict[bytes, bytes] = {}
@@ -264,19 +264,19 @@ class Logbook:
             if key[0] != _LOG_CODE:
                 others[key] = raw
                 continue
-            name, head = key[HEAD_BYTES:], key[:HEAD_BYTES]
+            entity_key, head = key[HEAD_BYTES:].decode(), key[:HEAD_BYTES]
             head = heads.setdefault(head, head)
-            packed = found.get(name)
+            packed = found.get(entity_key)
             if packed is None:
-                found[name] = PackedBooks((head, raw))
+                found[entity_key] = PackedBooks((head, raw))
             else:
                 packed.chunks += (head, raw)
-        self._entities = {name.decode(): packed for name, packed in found.items()}
         for packed in found.values():
             packed.note()
+        self._entities = dict(found)
         if self._of_account is not None:
-            self._of_account.add_all(self._entities)
-        self._due = [(packed.keep_until_ms, entity_key) for entity_key, packed in self._entities.items()]
+            self._of_account.add_all(found)
+        self._due = [(packed.keep_until_ms, entity_key) for entity_key, packed in found.items()]
         heapify(self._due)
         self._merged_away.restore(others)
 
