@@ -60,15 +60,18 @@ def merging(counts: array[int], target: int) -> list[int]:
     ends, share = np.array(counts, np.int64), _FIRST_SHARE
     # By their places in `ends` the rows that are left.
     rows, gone = np.arange(-1, len(ends) - 1), list[int]()
-    while len(ends) - 1 > target:
+    while (spare := len(ends) - 1 - target) > 0:
         newer = ends[-1] - ends
         # What each pair of neighbours stands for, beside what is newer; nothing is newer than the last.
-        least = ((ends[2:-1] - ends[:-3]) / newer[2:-1]).min()
+        ratios = (ends[2:-1] - ends[:-3]) / newer[2:-1]
+        # Not before there are so many pairs that it may be enough.
+        wanted = min(spare, len(ratios)) - 1
+        least = np.partition(ratios, wanted)[wanted]
         while share < least:
             share *= 2
         # How far a row that begins at a place may reach.
         reach = (ends - share * newer).searchsorted(ends, "right") - 1
-        places = _taken_in(reach)[: len(ends) - 1 - target]
+        places = np.array(_taken_in(reach)[:spare], np.intp)
         gone += rows[places].tolist()
         staying = np.ones(len(ends), np.bool_)
         staying[places] = False

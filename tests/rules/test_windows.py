@@ -97,11 +97,20 @@ def test_sums_outgrow_64_bits_without_harm() -> None:
     assert log.sums[-1] - log.sums[0] == 20 * 10**18
 
 
+def shares_of_pairs(purchases: list[int]) -> list[float]:
+    """What each pair of neighbours stands for beside all that is newer, where something is."""
+    return [
+        (purchases[place] + purchases[place + 1]) / sum(purchases[place + 2 :]) for place in range(len(purchases) - 2)
+    ]
+
+
 def merging_row_by_row(purchases: list[int], target: int) -> list[int]:
-    """Which rows merge, as it is said: rows take in those behind them from the oldest on, the share doubles."""
+    """Which rows merge, as it is said: from the oldest on rows take in those before them, the share doubles."""
     rows, share = [(number, count) for number, count in enumerate(purchases)], 1 / 512
     spare = len(rows) - target
     while spare > 0:
+        while share < sorted(shares_of_pairs([count for _, count in rows]))[:spare][-1]:
+            share *= 2
         left: list[tuple[int, int]] = []
         newer = sum(purchases)
         for number, count in rows:
