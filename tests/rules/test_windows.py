@@ -135,6 +135,26 @@ def test_rows_merge_as_if_each_were_looked_at(purchases: list[int], before: int,
     assert merging(totals, target) == merging_row_by_row(purchases, target)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    bought=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 2**40, 2**63 - 1])), min_size=1, max_size=30),
+    removed=st.lists(st.integers(0, 29), max_size=8),
+)
+def test_totals_are_those_of_the_rows_in_whatever_order_they_come_and_go(
+    bought: list[tuple[int, int]], removed: list[int]
+) -> None:
+    log, rows = WindowLog(), list[tuple[int, bytes, int]]()
+    for number, (time_ms, amount) in enumerate(bought):
+        transaction = transaction_hash(str(number))
+        rows = sorted([*rows, (time_ms, transaction, amount)])
+        assert log.insert(time_ms, amount, transaction, ()) == rows.index((time_ms, transaction, amount))
+    for place in removed:
+        if len(rows) > 1:
+            log.remove(place % len(rows))
+            del rows[place % len(rows)]
+    assert [(row.time_ms, row.transaction, row.sum_minor) for row in log.rows()] == rows
+
+
 @pytest.mark.parametrize("max_rows", [200, 4_096])
 def test_a_long_log_knows_the_transactions_of_its_rows_and_no_others(max_rows: int) -> None:
     rng, kept, other = random.Random(7), KeptLog(), KeptLog()
