@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rules.entity import account_of
@@ -16,6 +16,12 @@ class AccountEntities:
     def __init__(self) -> None:
         # Most accounts have none or one.
         self._keys: dict[str, str | dict[str, None]] = {}
+
+    def add_all(self, entity_keys: Iterable[str]) -> None:
+        """Some entities are kept from now on."""
+        for entity_key in entity_keys:
+            if not entity_key.startswith(_ACCOUNT):
+                self.add(entity_key)
 
     def add(self, entity_key: str) -> None:
         """An entity is kept from now on."""

@@ -64,9 +64,11 @@ class KeptLog(WindowLog):
         values = self._values_of(purchase, fields) if fields or self.columns else ()
         index = self.insert(purchase.event_time, amount_minor, transaction, values)
         rows = len(self.times)
-        if index == rows - 1 and rows <= max_rows and self._transactions is None:
-            return ()
-        return self._entered(index, transaction, max_rows, until_ms)
+        if index < rows - 1 or rows > max_rows:
+            return self._entered(index, transaction, max_rows, until_ms)
+        if self._transactions is not None:
+            self._transactions.add(transaction)
+        return ()
 
     def _values_of(self, purchase: PurchaseFields, fields: Sequence[str]) -> list[int]:
         """What a purchase has in the columns of the log, which are of these fields at least."""

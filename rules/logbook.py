@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from rules.account_entities import AccountEntities
@@ -20,6 +20,7 @@ _GRACE_MS: Final = 86_400_000
 _APPROVED: Final = Book.APPROVED
 _APPROVED_PREFIX: Final = prefix_of(_APPROVED)
 _FRAUD: Final = Book.FRAUD
+_LOG_CODE: Final = LOG[0]
 
 
 class Logbook:
@@ -255,27 +256,29 @@ class Logbook:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the state back from its records. What an entity has is read when it is first asked for."""
-        found: dict[bytes, PackedBooks] = {}
+        found: dict[str, PackedBooks] = {}
+        others: dict[bytes, bytes] = {}
         # Most have the same few.
         heads: dict[bytes, bytes] = {}
         for key, raw in records.items():
-            if key[:1] == LOG:
-                name, head = key[HEAD_BYTES:], key[:HEAD_BYTES]
-                head = heads.setdefault(head, head)
-                packed = found.get(name)
-                if packed is None:
-                    found[name] = PackedBooks((head, raw))
-                else:
-                    packed.chunks += (head, raw)
-        self._entities = {}
-        for name, packed in found.items():
+            if key[0] != _LOG_CODE:
+                others[key] = raw
+                continue
+            entity_key, head = key[HEAD_BYTES:].decode(), key[:HEAD_BYTES]
+            head = heads.setdefault(head, head)
+            packed = found.get(entity_key)
+            if packed is None:
+                found[entity_key] = PackedBooks((head, raw))
+            else:
+                packed.chunks += (head, raw)
+        for packed in found.values():
             packed.note()
-            self._entities[name.decode()] = packed
+        self._entities = dict(found)
         if self._of_account is not None:
-            for entity_key in self._entities:
-                self._of_account.add(entity_key)
-        self._due = sorted([(books.due_ms, entity_key) for entity_key, books in self._entities.items()])
-        self._merged_away.restore(records)
+            self._of_account.add_all(found)
+        self._due = [(packed.keep_until_ms, entity_key) for entity_key, packed in found.items()]
+        heapify(self._due)
+        self._merged_away.restore(others)
 
 
 def _merged_key(entity_key: str, book: Book) -> str:

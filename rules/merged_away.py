@@ -12,7 +12,7 @@ _ID: Final = struct.Struct(">I")
 # In a block: how many transactions, then they, then the name.
 _COUNT: Final = struct.Struct("<H")
 # How many merges are remembered by a fold, oldest out first.
-_BLOCKS: Final = 1024
+_BLOCKS: Final = 384
 _HASH_BYTES: Final = 8
 
 

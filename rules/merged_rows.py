@@ -57,38 +57,35 @@ def _array_of(numbers: npt.NDArray[np.int64]) -> array[int]:
 
 def merging(counts: array[int], target: int) -> list[int]:
     """Which rows go into the next one when a log of running totals `counts` is brought down to `target` rows."""
-    ends, total, share = np.array(counts, np.int64), counts[-1], _FIRST_SHARE
+    ends, share = np.array(counts, np.int64), _FIRST_SHARE
     # By their places in `ends` the rows that are left.
     rows, gone = np.arange(-1, len(ends) - 1), list[int]()
-    while len(ends) - 1 > target:
+    while (spare := len(ends) - 1 - target) > 0:
+        newer = ends[-1] - ends
         # What each pair of neighbours stands for, beside what is newer; nothing is newer than the last.
-        least = ((ends[2:-1] - ends[:-3]) / (total - ends[2:-1])).min()
+        ratios = (ends[2:-1] - ends[:-3]) / newer[2:-1]
+        # Not before there are so many pairs that it may be enough.
+        wanted = min(spare, len(ratios)) - 1
+        least = np.partition(ratios, wanted)[wanted]
         while share < least:
             share *= 2
-        places = _small(ends, share)[: len(ends) - 1 - target]
+        # How far a row that begins at a place may reach.
+        reach = (ends - share * newer).searchsorted(ends, "right") - 1
+        places = np.array(_taken_in(reach)[:spare], np.intp)
         gone += rows[places].tolist()
-        ends, rows = np.delete(ends, places), np.delete(rows, places)
+        staying = np.ones(len(ends), np.bool_)
+        staying[places] = False
+        ends, rows = ends[staying], rows[staying]
         share *= 2
     return sorted(gone)
 
 
-def _small(ends: npt.NDArray[np.int64], share: float) -> list[int]:
-    """One pass from the oldest row: the places in `ends` of rows that go into the next one.
-
-    `ends` are totals before the first row and behind each. Each row that stays takes in as many of those before it as
-    come to no more, with it, than the share of what is newer.
-    """
-    # From each place, how far a row that begins there may reach: it grows with the place.
-    reach = np.searchsorted(ends - share * (ends[-1] - ends), ends, "right") - 1
+def _taken_in(reach: npt.NDArray[np.int64]) -> list[int]:
+    """One pass from the oldest row: each that may `reach` over others goes as far as it may, and takes those in."""
     begin, places = 0, list[int]()
-    for place, end in zip(*_pairs(reach), strict=True):
+    pairs = np.flatnonzero(reach > np.arange(1, len(reach) + 1))
+    for place, end in zip(pairs.tolist(), reach[pairs].tolist(), strict=True):
         if place >= begin:
             places += range(place + 1, end)
             begin = end
     return places
-
-
-def _pairs(reach: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
-    """The places from which a row may reach over the next one, and how far."""
-    places = np.flatnonzero(reach > np.arange(1, len(reach) + 1))
-    return places.tolist(), reach[places].tolist()

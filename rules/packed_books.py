@@ -6,7 +6,7 @@ import struct
 from collections import defaultdict
 from typing import Final
 
-from rules.chunk import head_of
+from rules.chunk import head_of, kept_until_ms
 from rules.entity_books import Book, EntityBooks
 from rules.kept_log import KeptLog
 
@@ -51,8 +51,7 @@ class PackedBooks:
         """Take notice of all chunks: until when they are kept, which is what the books they make would say."""
         chunks = self.chunks
         if len(chunks) == _ONE_CHUNK:
-            head = head_of(chunks[1])
-            self.keep_until_ms = head.last_ms + head.keep_ms
+            self.keep_until_ms = kept_until_ms(chunks[1])
             return
         newest = {chunks[0][1]: (chunks[0], chunks[1])}
         for at in range(2, len(chunks), 2):

@@ -19,7 +19,7 @@ import numpy as np
 from rules.merged_rows import MergedRows, behind, compressed, merging
 
 # How far compaction brings a log below its cap, so that it runs once in many purchases.
-_SLACK = 4
+_SLACK = 3
 _HASH_BYTES = 8
 # Logs without columns share this: most have none, and an empty dict of its own is larger than their rows.
 _NO_COLUMNS: Final[dict[str, array[int]]] = {}
@@ -213,9 +213,10 @@ class WindowLog:
     def merge(self, max_rows: int) -> Sequence[int]:
         """Merge old neighbours where the log is over its cap; returns the rows that went into the next one.
 
-        A pair merges if it stands for at most a share of the purchases that are newer than it. The share
-        starts small and doubles until enough rows are free, so old rows grow like those of an exponential
-        histogram (Datar, Gionis, Indyk, Motwani 2002) and the newest stay single.
+        A pair merges if it stands for at most a share of the purchases that are newer than it: the smallest of
+        1/512, 1/256 and so on at which there are as many pairs as rows to be freed, and then the next until enough
+        are free. So old rows grow like those of an exponential histogram (Datar, Gionis, Indyk, Motwani 2002) and
+        the newest stay single.
         """
         if len(self.times) <= max_rows:
             return ()

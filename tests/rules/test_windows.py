@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from array import array
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from rules.entity import transaction_hash
 from rules.kept_log import KeptLog
+from rules.merged_rows import merging
 from rules.velocity import Subject
 from rules.windows import WindowLog
 from tests.rules.test_velocity import PLAN, START_MS, purchase
@@ -92,6 +95,64 @@ def test_sums_outgrow_64_bits_without_harm() -> None:
     for number in range(20):
         log.insert(number, 10**18, transaction_hash(str(number)), ())
     assert log.sums[-1] - log.sums[0] == 20 * 10**18
+
+
+def shares_of_pairs(purchases: list[int]) -> list[float]:
+    """What each pair of neighbours stands for beside all that is newer, where something is."""
+    return [
+        (purchases[place] + purchases[place + 1]) / sum(purchases[place + 2 :]) for place in range(len(purchases) - 2)
+    ]
+
+
+def merging_row_by_row(purchases: list[int], target: int) -> list[int]:
+    """Which rows merge, as it is said: from the oldest on rows take in those before them, the share doubles."""
+    rows, share = [(number, count) for number, count in enumerate(purchases)], 1 / 512
+    spare = len(rows) - target
+    while spare > 0:
+        while share < sorted(shares_of_pairs([count for _, count in rows]))[:spare][-1]:
+            share *= 2
+        left: list[tuple[int, int]] = []
+        newer = sum(purchases)
+        for number, count in rows:
+            newer -= count
+            if left and spare and left[-1][1] + count <= share * newer:
+                count, spare = left.pop()[1] + count, spare - 1
+            left.append((number, count))
+        rows, share = left, share * 2
+    staying = {number for number, _ in rows}
+    return [number for number in range(len(purchases)) if number not in staying]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    purchases=st.lists(st.one_of(st.just(1), st.integers(1, 400)), min_size=3, max_size=300),
+    before=st.integers(0, 9),
+    share=st.floats(0.3, 0.95),
+)
+def test_rows_merge_as_if_each_were_looked_at(purchases: list[int], before: int, share: float) -> None:
+    target = max(int(len(purchases) * share), 2)
+    totals = array("q", accumulate(purchases, initial=before))
+    assert merging(totals, target) == merging_row_by_row(purchases, target)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    bought=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 2**40, 2**63 - 1])), min_size=1, max_size=30),
+    removed=st.lists(st.integers(0, 29), max_size=8),
+)
+def test_totals_are_those_of_the_rows_in_whatever_order_they_come_and_go(
+    bought: list[tuple[int, int]], removed: list[int]
+) -> None:
+    log, rows = WindowLog(), list[tuple[int, bytes, int]]()
+    for number, (time_ms, amount) in enumerate(bought):
+        transaction = transaction_hash(str(number))
+        rows = sorted([*rows, (time_ms, transaction, amount)])
+        assert log.insert(time_ms, amount, transaction, ()) == rows.index((time_ms, transaction, amount))
+    for place in removed:
+        if len(rows) > 1:
+            log.remove(place % len(rows))
+            del rows[place % len(rows)]
+    assert [(row.time_ms, row.transaction, row.sum_minor) for row in log.rows()] == rows
 
 
 @pytest.mark.parametrize("max_rows", [200, 4_096])
