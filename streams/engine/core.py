@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from streams.engine.changelog import ChangelogImage
 from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
+from streams.engine.produce_codec import produce_quickly
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
 from streams.errors import PlainError
@@ -165,6 +166,7 @@ class Engine:
             )
         )
         self._producers.append(producer)
+        produce_quickly(producer)
         await producer.start()
         return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000, load)
 

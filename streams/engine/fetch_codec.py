@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchResponse_v11
 
 from streams.engine.fetch_session import FetchSession
+from streams.engine.plain_headers import PlainHeaders
 
 _SHORT: Final = struct.Struct(">h")
 _INT: Final = struct.Struct(">i")
@@ -87,7 +88,7 @@ def _answer(raw: bytes, at: int) -> tuple[_Answer, int]:
     return (partition, error_code, highwater, last_stable, log_start, aborted, replica, records), at
 
 
-class QuickFetchRequest(FetchRequest_v11):
+class QuickFetchRequest(PlainHeaders, FetchRequest_v11):
     """A request as aiokafka has it."""
 
     RESPONSE_TYPE = QuickFetchResponse
