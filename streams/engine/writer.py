@@ -4,8 +4,8 @@ While a partition's last batch waits to be sent, further records gather in the n
 record leaves at once; under load the batches grow by themselves.
 """
 
-# aiokafka is typed in part only.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# aiokafka is typed in part only, and has no other place for this than its private attributes.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -153,8 +153,29 @@ class BatchWriter:
         lane.builder = lane.delivery = None
 
     def _wake(self, lane: _Lane) -> None:
-        if lane.sender is None and (lane.full or lane.builder is not None):
+        if lane.sender is not None or (not lane.full and lane.builder is None):
+            return
+        if self._is_free(lane.tp):
+            self._hand_over(lane)
+        else:
             lane.sender = asyncio.create_task(self._send(lane))
+
+    def _is_free(self, tp: TopicPartition) -> bool:
+        """Whether the producer would take a batch without any wait: what `send_batch` asks of it."""
+        producer: Any = self._producer
+        accumulator, cluster = producer._message_accumulator, producer.client.cluster
+        waits = accumulator._closed or accumulator._exception is not None or accumulator._batches.get(tp)
+        return not waits and cluster.leader_for_partition(tp) is not None
+
+    def _hand_over(self, lane: _Lane) -> None:
+        """Give the producer the lane's batches at once: a third of the time of a task that calls `send_batch`."""
+        if lane.builder is not None:
+            self._close_batch(lane)
+        full, lane.full = lane.full, []
+        producer: Any = self._producer
+        for builder, delivery in full:
+            batch = producer._message_accumulator._append_batch(builder, lane.tp)
+            batch.future.add_done_callback(partial(self._settle, delivery, builder.record_count()))
 
     async def _send(self, lane: _Lane) -> None:
         """Send the lane's batches in order until none is left."""
