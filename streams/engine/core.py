@@ -16,6 +16,7 @@ from streams.engine.changelog import ChangelogImage
 from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
 from streams.engine.produce_codec import produce_quickly
+from streams.engine.quick_sender import send_quickly
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
 from streams.errors import PlainError
@@ -167,6 +168,7 @@ class Engine:
         )
         self._producers.append(producer)
         produce_quickly(producer)
+        send_quickly(producer)
         await producer.start()
         return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000, load)
 
