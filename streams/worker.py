@@ -168,10 +168,10 @@ class StopbankApp(EngineApp):
             metrics.rule_hits.labels(rule, mode).inc(count)
         self._actions.clear()
         self._rule_hits.clear()
-        # Many purchases of a run came in the same millisecond.
-        received = Counter([received_ms_of(headers) for topic, _, _, headers, _, _ in outputs if topic == DECISIONS])
-        for received_ms, count in received.items():
-            metrics.end_to_end_s.observe(max(0, now_ms - received_ms) / 1000, count)
+        # Many purchases of a run came in the same millisecond: what tells it is read once.
+        received = Counter([headers[-1] for topic, _, _, headers, _, _ in outputs if topic == DECISIONS])
+        for header, count in received.items():
+            metrics.end_to_end_s.observe(max(0, now_ms - received_ms_of((header,))) / 1000, count)
         for headers in [headers for topic, _, _, headers, _, _ in outputs if topic == DEAD_LETTERS]:
             metrics.dead_letters.labels(dict(headers)[REASON_HEADER].decode()).inc()
 

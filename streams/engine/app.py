@@ -27,7 +27,9 @@ log = structlog.get_logger(__name__)
 
 
 class _EngineBoot(BootStrategy):
-    """Starts what the engine needs of Faust: no producer, reply consumer, leader assignor or web server."""
+    """Starts what the engine needs of Faust: no producer, reply consumer, leader assignor, sensors or web server."""
+
+    enable_sensors = False
 
     def kafka_consumer(self) -> Any:
         return [self.app.consumer]
@@ -58,6 +60,12 @@ class EngineApp(faust.App):
             **options,
         )
         self.engine = Engine(config, self.fail)
+
+    def on_init_dependencies(self) -> Any:
+        """What Faust starts, without its own monitor: nobody asks it, and it takes notes four times for each run."""
+        dependencies = super().on_init_dependencies()
+        self.sensors.remove(self.monitor)
+        return dependencies
 
     async def on_start(self) -> None:
         """Start the producers before anything is consumed."""
