@@ -1,4 +1,4 @@
-"""A Faust app that runs on the engine: its transport, its tables, its producers, its clean end."""
+"""A Faust app that runs on the engine: its transport, its tables, its producer, its clean end."""
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false
@@ -68,7 +68,7 @@ class EngineApp(faust.App):
         return dependencies
 
     async def on_start(self) -> None:
-        """Start the producers before anything is consumed."""
+        """Start the producer before anything is consumed."""
         await super().on_start()
         try:
             await self.engine.start()
@@ -86,7 +86,7 @@ class EngineApp(faust.App):
             self.fail(paused)
 
     async def on_stop(self) -> None:
-        """Finish and commit what is in flight, then close the producers; the group is left after that."""
+        """Finish and commit what is in flight, then close the producer; the group is left after that."""
         await super().on_stop()
         await self.engine.stop()
 

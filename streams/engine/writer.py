@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.engine.batch import RecordParts, fill, size_at_most
 from streams.engine.load import Load
@@ -41,6 +42,7 @@ class _Lane:
 
     tp: TopicPartition
     builder: Any = None
+    most_bytes: int = 0
     delivery: Delivery | None = None
     full: list[tuple[Any, Delivery]] = field(default_factory=list[tuple[Any, Delivery]])
     sender: asyncio.Task[None] | None = None
@@ -51,24 +53,32 @@ class BatchWriter:
 
     Departures lie at least `gap_s` apart, or, where `load` is given, so much of it as the process is under pressure.
     What comes after a pause leaves at once; under load records wait for each other, and the batches of all partitions
-    leave in one request.
+    leave in one request. What is written together is not waited for by anybody: it leaves with what is sent next, or
+    when nothing was for `lull_s`.
     """
 
     def __init__(
         self,
         producer: AIOKafkaProducer,
-        max_batch_bytes: int,
         on_failure: Callable[[BaseException], None],
+        *,
+        most_bytes: int,
+        most_together_bytes: int,
         gap_s: float = 0.0,
+        lull_s: float = 0.0,
         load: Load | None = None,
     ) -> None:
+        """A batch has at most `most_bytes`, or, of records that are written together, `most_together_bytes`."""
         self._producer = producer
-        self._max_batch_bytes = max_batch_bytes
         self._on_failure = on_failure
+        self._most_bytes = most_bytes
+        self._most_together_bytes = most_together_bytes
         self._gap_s = gap_s
+        self._lull_s = lull_s
         self._load = load
         self._left_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._lull: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         # Lanes with records that nobody has sent on their way yet.
         self._filled: dict[_Lane, None] = {}
@@ -78,19 +88,21 @@ class BatchWriter:
 
         Each of the deliveries is done when the broker has acknowledged a batch that some of them lie in.
         """
-        lane = self._lane(topic, partition)
+        return self._extend(self._lane(topic, partition), records, self._most_bytes)
+
+    def _extend(self, lane: _Lane, records: Sequence[RecordParts], most_bytes: int) -> list[Delivery]:
         self._filled[lane] = None
         deliveries: list[Delivery] = []
         begin = 0
         while begin < len(records):
-            builder = lane.builder or self._open_batch(lane)
+            builder = lane.builder or self._open_batch(lane, most_bytes)
             assert lane.delivery is not None
             is_fresh = builder.record_count() == 0
             end = fill(builder, records, begin)
             if end > begin:
                 deliveries.append(lane.delivery)
             elif is_fresh:
-                raise RecordTooLargeError(f"a record for {topic} fits in no batch")
+                raise RecordTooLargeError(f"a record for {lane.tp.topic} fits in no batch")
             if end < len(records):
                 self._close_batch(lane)
             begin = end
@@ -109,7 +121,10 @@ class BatchWriter:
             self._timer = loop.call_later(wait_s, self._leave)
 
     def _leave(self) -> None:
-        self._timer = None
+        for timer in (self._timer, self._lull):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._lull = None
         self._left_s = asyncio.get_running_loop().time()
         filled, self._filled = self._filled, {}
         for lane in filled:
@@ -120,19 +135,19 @@ class BatchWriter:
 
         Raises RecordTooLargeError where they are too many for one batch.
         """
-        size_bytes = size_at_most(records)
-        if size_bytes > self._max_batch_bytes:
+        size_bytes, most_bytes = size_at_most(records), self._most_together_bytes
+        if size_bytes > most_bytes:
             raise RecordTooLargeError(
-                f"{len(records)} records of {size_bytes} bytes for {topic} don't fit in one batch "
-                f"of {self._max_batch_bytes} bytes"
+                f"{len(records)} records of {size_bytes} bytes for {topic} don't fit in one batch of {most_bytes} bytes"
             )
         lane = self._lane(topic, partition)
-        if lane.builder is not None and lane.builder.size() + size_bytes > self._max_batch_bytes:
+        if lane.builder is not None and lane.builder.size() + size_bytes > lane.most_bytes:
             self._close_batch(lane)
-        deliveries = self.extend(topic, partition, records)
+        deliveries = self._extend(lane, records, most_bytes)
         if len(deliveries) != 1:
             raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
-        self.send()
+        if self._timer is None and self._lull is None:
+            self._lull = asyncio.get_running_loop().call_later(self._lull_s, self._leave)
         return deliveries[0]
 
     def _lane(self, topic: str, partition: int) -> _Lane:
@@ -141,8 +156,11 @@ class BatchWriter:
             lane = self._lanes[topic, partition] = _Lane(TopicPartition(topic, partition))
         return lane
 
-    def _open_batch(self, lane: _Lane) -> Any:
-        lane.builder = self._producer.create_batch()
+    def _open_batch(self, lane: _Lane, most_bytes: int) -> Any:
+        producer: Any = self._producer
+        # As `create_batch` does, whose batches are all of one size.
+        lane.builder = BatchBuilder(most_bytes, producer._message_accumulator._compression_type)
+        lane.most_bytes = most_bytes
         lane.delivery = asyncio.get_running_loop().create_future()
         return lane.builder
 
