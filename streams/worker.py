@@ -170,8 +170,8 @@ class StopbankApp(EngineApp):
         received = Counter([headers[-1] for topic, _, _, headers, _, _ in outputs if topic == DECISIONS])
         for header, count in received.items():
             metrics.end_to_end_s.observe(max(0, now_ms - received_ms_of((header,))) / 1000, count)
-        for headers in [headers for topic, _, _, headers, _, _ in outputs if topic == DEAD_LETTERS]:
-            metrics.dead_letters.labels(dict(headers)[REASON_HEADER].decode()).inc()
+        for letter in [output for output in outputs if output[0] == DEAD_LETTERS]:
+            metrics.dead_letters.labels(dict(letter.headers)[REASON_HEADER].decode()).inc()
 
     # -- probes -------------------------------------------------------------------------------------
 
