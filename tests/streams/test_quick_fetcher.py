@@ -30,14 +30,13 @@ class Part(NamedTuple):
     kept_s: float | None = None
 
 
-usual = st.builds(Part, st.integers(0, 9), st.integers(1, 2))
-any_part = st.builds(
-    Part,
+usual = st.tuples(st.integers(0, 9), st.integers(1, 2)).map(lambda part: Part(*part))
+any_part = st.tuples(
     st.none() | st.integers(0, 9),
     st.sampled_from([1, 2, -1, None]),
     st.booleans(),
     st.none() | st.sampled_from([0.0, 0.05]),
-)
+).map(Part._make)
 
 
 def fetcher_of(kind: type[Fetcher], parts: list[Part], brokers: set[int], in_flight: set[int]) -> Any:
