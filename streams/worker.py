@@ -39,8 +39,6 @@ log = structlog.get_logger(__name__)
 
 # No broker holds an acknowledgement back for so long: whoever waits for one longer is stuck.
 _STUCK_S: Final = 300.0
-# Under load outputs leave this far apart.
-_OUTPUT_GAP_MS: Final = 2.0
 # A pause between attempts to reach a broker that is away.
 _RETRY_S: Final = 1.0
 
@@ -60,7 +58,7 @@ class StopbankApp(EngineApp):
             linger_ms=settings.linger_ms,
             idempotent=settings.idempotent,
             hole_patience_s=settings.hole_patience_s,
-            output_gap_ms=max(_OUTPUT_GAP_MS, settings.linger_ms),
+            output_gap_ms=settings.linger_ms,
             group_instance_id=settings.group_instance_id,
             compression=None if settings.compression == "none" else settings.compression,
         )

@@ -13,7 +13,6 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
-from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
 from streams.engine.produce_codec import produce_quickly
 from streams.engine.quick_sender import send_quickly
@@ -59,8 +58,8 @@ class EngineConfig:
     compression: str | None = None
     # See OwnedPartition.
     hole_patience_s: float = 0.0
-    # How far apart outputs leave under load, and how long state waits for some to leave with: see BatchWriter.
-    output_gap_ms: float = 2.0
+    # How far apart requests leave at least, and how long state waits for outputs to leave with: see BatchWriter.
+    output_gap_ms: float = 0.0
     state_lull_ms: float = 25.0
     stall_s: float = 30.0
     drain_s: float = 8.0
@@ -133,7 +132,6 @@ class Engine:
             most_together_bytes=MAX_STATE_BATCH_BYTES,
             gap_s=self.config.output_gap_ms / 1000,
             lull_s=self.config.state_lull_ms / 1000,
-            load=Load(),
         )
         counts = await self._partition_counts(producer)
         self.targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}

@@ -1,7 +1,7 @@
 """Writes records in batches: one batch a target partition, whatever number of runs they come from.
 
-While a partition's last batch waits to be sent, further records gather in the next one. At a low rate a
-record leaves at once; under load the batches grow by themselves.
+A record leaves at once to a broker that has answered all that it was sent. What comes while one has not gathers, and
+leaves in one request when it answers: at a low rate nobody waits, under load the batches grow by themselves.
 """
 
 # aiokafka is typed in part only, and has no other place for this than its private attributes.
@@ -19,7 +19,6 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.engine.batch import RecordParts, fill, size_at_most
-from streams.engine.load import Load
 
 
 class Written(NamedTuple):
@@ -51,10 +50,9 @@ class _Lane:
 class BatchWriter:
     """Writes through the batches of one aiokafka producer; `on_failure` hears of a batch that is lost.
 
-    Departures lie at least `gap_s` apart, or, where `load` is given, so much of it as the process is under pressure.
-    What comes after a pause leaves at once; under load records wait for each other, and the batches of all partitions
-    leave in one request. What is written together is not waited for by anybody: it leaves with what is sent next, or
-    when nothing was for `lull_s`.
+    A broker is sent one request at a time, with the batches of all its partitions; `gap_s` is for brokers that do
+    not take many small ones: departures lie at least so far apart. What is written together is not waited for by
+    anybody: it leaves with what is sent next, or when nothing was for `lull_s`.
     """
 
     def __init__(
@@ -66,7 +64,6 @@ class BatchWriter:
         most_together_bytes: int,
         gap_s: float = 0.0,
         lull_s: float = 0.0,
-        load: Load | None = None,
     ) -> None:
         """A batch has at most `most_bytes`, or, of records that are written together, `most_together_bytes`."""
         self._producer = producer
@@ -75,9 +72,10 @@ class BatchWriter:
         self._most_together_bytes = most_together_bytes
         self._gap_s = gap_s
         self._lull_s = lull_s
-        self._load = load
         self._left_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        # Whether what is filled is to leave as soon as it may.
+        self._is_due = False
+        self._leaving: asyncio.Handle | None = None
         self._lull: asyncio.TimerHandle | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         # Lanes with records that nobody has sent on their way yet.
@@ -109,26 +107,36 @@ class BatchWriter:
         return deliveries
 
     def send(self) -> None:
-        """Let all that was appended leave, as soon as the gap allows."""
-        if self._timer is not None:
+        """Let all that was appended leave, as soon as its broker has answered and the gap allows."""
+        self._is_due = True
+        if self._leaving is not None:
             return
         loop = asyncio.get_running_loop()
-        gap_s = self._gap_s if self._load is None else self._gap_s * self._load.pressure()
-        wait_s = self._left_s + gap_s - loop.time()
-        if wait_s <= 0:
-            self._leave()
-        else:
-            self._timer = loop.call_later(wait_s, self._leave)
+        wait_s = self._left_s + self._gap_s - loop.time()
+        # What else is sent in this turn of the loop leaves with it.
+        self._leaving = loop.call_soon(self._leave) if wait_s <= 0 else loop.call_later(wait_s, self._leave)
 
     def _leave(self) -> None:
-        for timer in (self._timer, self._lull):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._lull = None
-        self._left_s = asyncio.get_running_loop().time()
+        self._leaving = None
+        if self._lull is not None:
+            self._lull.cancel()
+            self._lull = None
         filled, self._filled = self._filled, {}
         for lane in filled:
-            self._wake(lane)
+            if self._is_awaited(lane.tp):
+                self._filled[lane] = None
+            else:
+                self._wake(lane)
+        if len(self._filled) < len(filled):
+            self._left_s = asyncio.get_running_loop().time()
+        # The rest leaves when its broker answers: `_settle`.
+        self._is_due = bool(self._filled)
+
+    def _is_awaited(self, tp: TopicPartition) -> bool:
+        """Whether the partition's broker, or the partition, has been sent something that is not settled."""
+        producer: Any = self._producer
+        leader = producer.client.cluster.leader_for_partition(tp)
+        return leader in producer._sender._in_flight or bool(producer._message_accumulator._batches.get(tp))
 
     def write_together(self, topic: str, partition: int, records: Sequence[RecordParts]) -> Delivery:
         """Put records into one and the same batch: the broker takes all of them or none.
@@ -146,7 +154,7 @@ class BatchWriter:
         deliveries = self._extend(lane, records, most_bytes)
         if len(deliveries) != 1:
             raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
-        if self._timer is None and self._lull is None:
+        if not self._is_due and self._lull is None:
             self._lull = asyncio.get_running_loop().call_later(self._lull_s, self._leave)
         return deliveries[0]
 
@@ -173,17 +181,17 @@ class BatchWriter:
     def _wake(self, lane: _Lane) -> None:
         if lane.sender is not None or (not lane.full and lane.builder is None):
             return
-        if self._is_free(lane.tp):
+        if self._is_known(lane.tp):
             self._hand_over(lane)
         else:
             lane.sender = asyncio.create_task(self._send(lane))
 
-    def _is_free(self, tp: TopicPartition) -> bool:
-        """Whether the producer would take a batch without any wait: what `send_batch` asks of it."""
+    def _is_known(self, tp: TopicPartition) -> bool:
+        """Whether the producer would take a batch without asking for metadata, and take it at all."""
         producer: Any = self._producer
         accumulator, cluster = producer._message_accumulator, producer.client.cluster
-        waits = accumulator._closed or accumulator._exception is not None or accumulator._batches.get(tp)
-        return not waits and cluster.leader_for_partition(tp) is not None
+        is_open = not accumulator._closed and accumulator._exception is None
+        return is_open and cluster.leader_for_partition(tp) is not None
 
     def _hand_over(self, lane: _Lane) -> None:
         """Give the producer the lane's batches at once: a third of the time of a task that calls `send_batch`."""
@@ -221,3 +229,5 @@ class BatchWriter:
             return
         if not delivery.done():
             delivery.set_result(Written(acknowledged.result().offset, count))
+        if self._is_due:
+            self.send()
