@@ -95,7 +95,7 @@ async def _write(target: Target, partition: int, purchases: Iterator[Bought]) ->
     )
     await producer.start()
     await producer.send_and_wait(target.prefix + ASSESSMENTS, _APPLIED, partition=partition)
-    writer = BatchWriter(producer, MAX_STATE_BATCH_BYTES, _fail)
+    writer = BatchWriter(producer, _fail, most_bytes=MAX_STATE_BATCH_BYTES, most_together_bytes=MAX_STATE_BATCH_BYTES)
     line, deliveries, records = DeskLine(target.rules), set[Delivery](), 0
     spare_the_collector()
     before_bytes = rss_bytes(os.getpid())

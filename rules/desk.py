@@ -252,7 +252,8 @@ class Desk:
         self, plan: RulesetPlan, account_id: str, transaction: bytes, action: Action
     ) -> Sequence[SettlementResult]:
         """What comes of the decision on a purchase for those who have settled it already."""
-        settling, settled = self._settling, list[SettlementResult]()
+        settling = self._settling
+        settled: list[SettlementResult] = []
         if action is Action.BLOCK:
             told = self._answers.find(account_id, transaction)
             settled += settling.tell(plan, account_id, transaction, told)

@@ -1,4 +1,4 @@
-"""A Faust app that runs on the engine: its transport, its tables, its producers, its clean end."""
+"""A Faust app that runs on the engine: its transport, its tables, its producer, its clean end."""
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false
@@ -27,7 +27,9 @@ log = structlog.get_logger(__name__)
 
 
 class _EngineBoot(BootStrategy):
-    """Starts what the engine needs of Faust: no producer, reply consumer, leader assignor or web server."""
+    """Starts what the engine needs of Faust: no producer, reply consumer, leader assignor, sensors or web server."""
+
+    enable_sensors = False
 
     def kafka_consumer(self) -> Any:
         return [self.app.consumer]
@@ -59,8 +61,14 @@ class EngineApp(faust.App):
         )
         self.engine = Engine(config, self.fail)
 
+    def on_init_dependencies(self) -> Any:
+        """What Faust starts, without its own monitor: nobody asks it, and it takes notes four times for each run."""
+        dependencies = super().on_init_dependencies()
+        self.sensors.remove(self.monitor)
+        return dependencies
+
     async def on_start(self) -> None:
-        """Start the producers before anything is consumed."""
+        """Start the producer before anything is consumed."""
         await super().on_start()
         try:
             await self.engine.start()
@@ -78,7 +86,7 @@ class EngineApp(faust.App):
             self.fail(paused)
 
     async def on_stop(self) -> None:
-        """Finish and commit what is in flight, then close the producers; the group is left after that."""
+        """Finish and commit what is in flight, then close the producer; the group is left after that."""
         await super().on_stop()
         await self.engine.stop()
 

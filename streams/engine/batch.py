@@ -30,10 +30,10 @@ class OutgoingRecord(NamedTuple):
 def size_at_most(records: Sequence[RecordParts]) -> int:
     """An upper bound of what records take in a batch, in bytes."""
     size_bytes = _RECORD_OVERHEAD_BYTES * len(records)
-    for key, value, headers, _ in records:
-        size_bytes += len(key or b"") + len(value or b"")
-        if headers:
-            size_bytes += sum(len(name) * 4 + len(content) + _HEADER_OVERHEAD_BYTES for name, content in headers)
+    size_bytes += sum([len(key) for key, _, _, _ in records if key])
+    size_bytes += sum([len(value) for _, value, _, _ in records if value])
+    for headers in [headers for _, _, headers, _ in records if headers]:
+        size_bytes += sum([len(name) * 4 + len(content) + _HEADER_OVERHEAD_BYTES for name, content in headers])
     return size_bytes
 
 

@@ -27,6 +27,7 @@ from streams.engine.fetch_codec import fetch_quickly
 from streams.engine.fetched import unpack_at_once
 from streams.engine.opening import Opening
 from streams.engine.partition import OwnedPartition, Run, cut_into_runs
+from streams.engine.quick_fetcher import ask_quickly
 from streams.reconnect import unhurried
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class RunConsumer(ConsumerForFaust):
         await self._consumer.start()
         unpack_at_once(self._consumer)
         fetch_quickly(self._consumer)
+        ask_quickly(self._consumer)
         self.add_future(self._guarded(self._take_in()))
         self.add_future(self._guarded(self._commit_forever()))
 

@@ -1,4 +1,4 @@
-"""The producers, the tables and the rules of ownership that the parts of a worker share."""
+"""The producer, the tables and the rules of ownership that the parts of a worker share."""
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownMemberType=false
@@ -13,8 +13,9 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.changelog import ChangelogImage
-from streams.engine.load import Load
 from streams.engine.pause_guard import PauseGuard
+from streams.engine.produce_codec import produce_quickly
+from streams.engine.quick_sender import send_quickly
 from streams.engine.tables import FoldPartition, FoldTable
 from streams.engine.writer import BatchWriter
 from streams.errors import PlainError
@@ -57,9 +58,9 @@ class EngineConfig:
     compression: str | None = None
     # See OwnedPartition.
     hole_patience_s: float = 0.0
-    # How far apart batches leave, outputs under load and state always: see BatchWriter.
-    output_gap_ms: float = 2.0
-    state_gap_ms: float = 5.0
+    # How far apart requests leave at least, and how long state waits for outputs to leave with: see BatchWriter.
+    output_gap_ms: float = 0.0
+    state_lull_ms: float = 25.0
     stall_s: float = 30.0
     drain_s: float = 8.0
 
@@ -73,9 +74,9 @@ class Engine:
         self.tables: dict[str, FoldTable] = {}
         # Below the session: a heartbeat may be some seconds old when a pause begins.
         self.pause_guard = PauseGuard(config.session_timeout_s * 0.8)
-        self.outputs: BatchWriter
-        self.changelogs: BatchWriter
-        self._producers: list[AIOKafkaProducer] = []
+        # For outputs and state, which leave in one request where they can.
+        self.writer: BatchWriter
+        self._producer: AIOKafkaProducer | None = None
         # By logical name: the name and partition count of a topic to write to.
         self.targets: dict[str, tuple[str, int]] = {}
 
@@ -111,7 +112,7 @@ class Engine:
         }
 
     async def start(self) -> None:
-        """Start both producers: one for outputs, one for state, so that neither waits for the other.
+        """Start the producer.
 
         Raises TopicMissingError, and aiokafka's errors where no broker answers.
         """
@@ -122,10 +123,17 @@ class Engine:
             raise
 
     async def _start(self) -> None:
-        self.outputs = await self._writer(MAX_OUTPUT_BATCH_BYTES, self.config.output_gap_ms, Load())
-        # Nobody waits for the state but the commit of offsets.
-        self.changelogs = await self._writer(MAX_STATE_BATCH_BYTES, self.config.state_gap_ms)
-        counts = await self._partition_counts()
+        producer = self._producer = self._new_producer()
+        await producer.start()
+        self.writer = BatchWriter(
+            producer,
+            self.fail,
+            most_bytes=MAX_OUTPUT_BATCH_BYTES,
+            most_together_bytes=MAX_STATE_BATCH_BYTES,
+            gap_s=self.config.output_gap_ms / 1000,
+            lull_s=self.config.state_lull_ms / 1000,
+        )
+        counts = await self._partition_counts(producer)
         self.targets = {logical: (name, counts[name]) for logical, name in self.config.targets.items()}
         for source, table in self.tables.items():
             changelog = table.changelog_tp(0).topic
@@ -135,10 +143,10 @@ class Engine:
                     "beside its source: `stopbank doctor` says what to do"
                 )
 
-    async def _partition_counts(self) -> dict[str, int]:
+    async def _partition_counts(self, producer: AIOKafkaProducer) -> dict[str, int]:
         """How many partitions each topic has that is needed. Raises TopicMissingError."""
         # Asked for by name, a topic may be created on the spot; asked for all, a broker names those it has.
-        cluster: Any = await self._producers[0].client.fetch_all_metadata()
+        cluster: Any = await producer.client.fetch_all_metadata()
         needed = {*self.config.targets.values(), *self.config.sources, *self.tables}
         needed |= {table.changelog_tp(0).topic for table in self.tables.values()}
         absent = sorted(needed - set(cluster.topics()))
@@ -147,26 +155,25 @@ class Engine:
         return {name: len(cluster.partitions_for_topic(name)) for name in needed}
 
     async def stop(self) -> None:
-        """Flush and close the producers, started or not."""
-        producers, self._producers = self._producers, []
-        for producer in producers:
+        """Flush and close the producer, started or not."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
             await producer.stop()
 
-    async def _writer(self, max_batch_bytes: int, gap_ms: float, load: Load | None = None) -> BatchWriter:
+    def _new_producer(self) -> AIOKafkaProducer:
         producer = unhurried(
             AIOKafkaProducer(
                 **self.client_options(),
                 acks="all",
                 enable_idempotence=self.config.idempotent,
                 linger_ms=self.config.linger_ms,
-                max_batch_size=max_batch_bytes,
-                max_request_size=2 * max_batch_bytes,
+                max_request_size=2 * MAX_STATE_BATCH_BYTES,
                 compression_type=self.config.compression,
             )
         )
-        self._producers.append(producer)
-        await producer.start()
-        return BatchWriter(producer, max_batch_bytes, self.fail, gap_ms / 1000, load)
+        produce_quickly(producer)
+        send_quickly(producer)
+        return producer
 
     def table_of(self, tp: TopicPartition) -> FoldTable | None:
         """The table that folds this source topic."""
@@ -191,8 +198,8 @@ class Engine:
     async def repair(self, changelog: TopicPartition, image: ChangelogImage) -> int:
         """Put right what was overwritten in a changelog; returns how many records that took."""
         repairs = image.repairs()
-        deliveries = self.changelogs.extend(changelog.topic, changelog.partition, repairs)
-        self.changelogs.send()
+        deliveries = self.writer.extend(changelog.topic, changelog.partition, repairs)
+        self.writer.send()
         for delivery in deliveries:
             await delivery
         return len(repairs)

@@ -1,8 +1,9 @@
-"""Fetch requests and responses, packed and unpacked a partition at a time.
+"""Fetch requests and responses, packed and unpacked a partition at a time, and in sessions.
 
-aiokafka does so a number at a time, by a schema. A worker asks for all of its partitions again and again, most of them
-quiet: at a low rate that is a tenth of all it does, and everybody waits for it. Here the same bytes are written and
-read by `struct` for version 11 of the fetch, the newest that aiokafka speaks; for older brokers nothing changes.
+aiokafka packs a number at a time, by a schema, and knows no sessions. A worker asks for all of its partitions again
+and again, most of them quiet: at a low rate that is a tenth of all it does, and everybody waits for it. Here the same
+bytes are written and read by `struct` for version 11 of the fetch, the newest that aiokafka speaks, and only what is
+new is asked (`streams/engine/fetch_session.py`); for older brokers nothing changes.
 """
 
 # aiokafka is typed in part only, and has no other place for this than its private attributes.
@@ -12,11 +13,15 @@ read by `struct` for version 11 of the fetch, the newest that aiokafka speaks; f
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from io import BytesIO
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchResponse_v11
+
+from streams.engine.fetch_session import FetchSession
+from streams.engine.plain_headers import PlainHeaders
 
 _SHORT: Final = struct.Struct(">h")
 _INT: Final = struct.Struct(">i")
@@ -32,6 +37,9 @@ _ANSWERED: Final = struct.Struct(">ihqqqi")
 _ABORTED: Final = struct.Struct(">qq")
 # preferred_read_replica, how many bytes of records
 _RECORDS: Final = struct.Struct(">ii")
+
+# Who asks is no broker.
+_NO_REPLICA: Final = -1
 
 # As aiokafka has them: partition, error_code, highwater_offset, last_stable_offset, log_start_offset,
 # aborted_transactions, preferred_read_replica, message_set.
@@ -80,7 +88,7 @@ def _answer(raw: bytes, at: int) -> tuple[_Answer, int]:
     return (partition, error_code, highwater, last_stable, log_start, aborted, replica, records), at
 
 
-class QuickFetchRequest(FetchRequest_v11):
+class QuickFetchRequest(PlainHeaders, FetchRequest_v11):
     """A request as aiokafka has it."""
 
     RESPONSE_TYPE = QuickFetchResponse
@@ -103,8 +111,10 @@ class QuickFetchRequest(FetchRequest_v11):
         for topic, partitions in made.topics:
             parts += [_text(topic), _INT.pack(len(partitions))]
             parts += [_ASKED.pack(*asked) for asked in partitions]
-        # No topics to forget: without a session there are none.
-        parts += [_INT.pack(0), _text(made.rack_id)]
+        parts.append(_INT.pack(len(made.forgotten_topics_data)))
+        for topic, numbers in made.forgotten_topics_data:
+            parts += [_text(topic), struct.pack(f">i{len(numbers)}i", len(numbers), *numbers)]
+        parts.append(_text(made.rack_id))
         return b"".join(parts)
 
 
@@ -113,20 +123,50 @@ def _text(text: str) -> bytes:
     return _SHORT.pack(len(encoded)) + encoded
 
 
-class _Builder(FetchRequest):
+class SessionFetch(FetchRequest):
+    """A fetch that is built for the broker's session where the broker speaks of such."""
+
+    session: FetchSession
+
     def build(self, request_struct_class: Any) -> Any:
-        return super().build(QuickFetchRequest if request_struct_class is FetchRequest_v11 else request_struct_class)
+        """The request in the version that is asked for."""
+        if request_struct_class is not FetchRequest_v11:
+            return super().build(request_struct_class)
+        session_id, number, topics, forgotten = self.session.ask(self._topics)
+        return QuickFetchRequest(
+            _NO_REPLICA,
+            self._max_wait_ms,
+            self._min_bytes,
+            self._max_bytes,
+            self._isolation_level,
+            session_id,
+            number,
+            [(topic, [(part, -1, position, -1, most) for part, position, most in parts]) for topic, parts in topics],
+            forgotten,
+            self._rack_id,
+        )
 
 
 def fetch_quickly(consumer: AIOKafkaConsumer) -> None:
     """Let a consumer pack and unpack its fetches so."""
     client: Any = consumer._client
-    send = client.send
+    send, sessions = client.send, defaultdict[int, FetchSession](FetchSession)
 
     async def send_quickly(node_id: int, request: Any, **options: Any) -> Any:
-        if type(request) is FetchRequest:
-            # The same request with another way to be built; `Fetcher` makes it deep inside.
-            request.__class__ = _Builder
-        return await send(node_id, request, **options)
+        if type(request) is not FetchRequest:
+            return await send(node_id, request, **options)
+        session = sessions[node_id]
+        # The same request with another way to be built; `Fetcher` makes it deep inside.
+        request.__class__ = SessionFetch
+        request.session = session  # pyright: ignore[reportAttributeAccessIssue]  # it is one now
+        try:
+            response = await send(node_id, request, **options)
+        except BaseException:
+            session.lost()
+            raise
+        if isinstance(response, QuickFetchResponse):
+            answered: Any = response
+            session.answered(answered.session_id, answered.error_code)
+        return response
 
     client.send = send_quickly

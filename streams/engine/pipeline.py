@@ -108,7 +108,7 @@ class RunPipeline:
 
     def _write(self, outputs: Sequence[Output]) -> list[Delivery]:
         """Hand a run's outputs to the writer: those for one partition together and in their order."""
-        engine, writer = self._engine, self._engine.outputs
+        engine, writer = self._engine, self._engine.writer
         lanes: defaultdict[tuple[str, int], list[RecordParts]] = defaultdict(list)
         for topic, key, value, headers, timestamp_ms, partition in outputs:
             name, partitions = engine.targets[topic]
@@ -149,7 +149,7 @@ class RunPipeline:
             if held is not None and self._table is not None and not run.owner.closed:
                 self._engine.pause_guard.verify()
                 changelog = self._table.changelog_tp(run.owner.tp.partition)
-                delivery = self._engine.changelogs.write_together(changelog.topic, changelog.partition, state)
+                delivery = self._engine.writer.write_together(changelog.topic, changelog.partition, state)
             handed_over.set_result(None)
             if held is not None and delivery is not None:
                 self._note(held, await delivery, run.end - 1)
