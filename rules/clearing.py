@@ -122,17 +122,20 @@ class Clearer:
 def _newest_over(totals: Sequence[_Totals], left: int) -> int:
     """The newest time since which more than `left` was counted; `_NEVER_MS` where no more was counted at all."""
     # So much was counted before a time since which more than `left` was, all totals taken together.
-    over = -left
+    over, in_all = -left, 0
     for _, running in totals:
         over += running[-1]
+        in_all += running[-1] - running[0]
     # More was counted since the one time, and no more since the other.
     broken_ms, kept_ms = _NEVER_MS, _NO_END_MS
     for times, running in totals:
         low, high = bisect_right(times, broken_ms) - 1, bisect_left(times, kept_ms) - 1
         if low == high:
             continue
-        # Where these rows alone are too many, that is known at once.
-        low = max(low, bisect_left(running, running[-1] - left, 0, high + 1) - 1)
+        # Where these rows alone are too many, and where they are not with all others, is known at once.
+        least = running[-1] - left
+        low = max(low, bisect_left(running, least, 0, high + 1) - 1)
+        high = min(high, bisect_left(running, least + in_all - running[-1] + running[0], 0, high + 1) - 1)
         while low < high:
             middle = (low + high + 1) // 2
             time_ms, before = times[middle], 0
