@@ -14,7 +14,7 @@ from models.purchase_fields import PurchaseFields
 from rules.account import Account
 from rules.accounts import Accounts
 from rules.block_log import BlockLog
-from rules.body import Body, body_in, pack_bodies
+from rules.body import OTHERS, Body, body_from, others_of
 from rules.decision_shapes import SHAPE_BYTES, Shape, decision_from, decode_shape, digest_of, shape_of, values_of
 from rules.entry_block import EntryBlock, pack_block
 from rules.language.compile import CompiledRuleset
@@ -121,10 +121,9 @@ class Decided(BlockLog[_Entry]):
         (shape_number,) = _SHAPE_NUMBER.unpack_from(block.columns, number * _SHAPE_NUMBER.size)
         shape = self._shapes[_digests_in(block)[shape_number]]
         event_time_ms = self._time_at(sequence)
-        transaction_id, amount, currency, *values = orjson.loads(block.content(number))
-        body = body_in(
-            block.columns[block.count * _SHAPE_NUMBER.size :], block.count, number, amount, currency, event_time_ms
-        )
+        transaction_id, amount, currency, *rest = orjson.loads(block.content(number))
+        others, values = rest[:OTHERS], rest[OTHERS:]
+        body = body_from(amount, currency, event_time_ms, others)
         decision = decision_from(shape, transaction_id, account_id, amount, currency, event_time_ms, values)
         return FirstDecision(account_id, transaction, body, Action(shape.action), encode_decision(decision))
 
@@ -174,14 +173,14 @@ class Decided(BlockLog[_Entry]):
         self._left_shapes = {digest: None for digest in self._shapes if not self._uses[digest]}
 
     def _pack(self, entries: Sequence[_Entry]) -> bytes:
-        account_ids, digests, purchases, _ = zip(*entries, strict=True)
+        account_ids, digests, _, _ = zip(*entries, strict=True)
         numbers = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
         shapes = struct.pack(f"<{len(entries)}H", *map(numbers.__getitem__, digests))
         contents = [
-            _dumps((purchase.transaction_id, purchase.amount, purchase.currency, *values))
+            _dumps((purchase.transaction_id, purchase.amount, purchase.currency, *others_of(purchase), *values))
             for _, _, purchase, values in entries
         ]
-        return pack_block(account_ids, shapes + pack_bodies(purchases), contents, b"".join(numbers))
+        return pack_block(account_ids, shapes, contents, b"".join(numbers))
 
     def _give(self, account_id: str, latest: bytes) -> None:
         self._accounts.get(account_id).decided = latest

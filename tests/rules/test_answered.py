@@ -41,7 +41,7 @@ def first_of(full: Decision) -> FirstDecision:
     return FirstDecision(
         full.account_id,
         transaction_hash(full.transaction_id),
-        Body(full.amount, full.currency, full.event_time, b"", ()),
+        Body(full.amount, full.currency, full.event_time, ()),
         Action(full.action),
         encode_decision(full),
     )

@@ -148,7 +148,7 @@ def test_what_decisions_have_in_common_is_in_the_state_once(make: Callable[[int,
 
 @pytest.mark.parametrize(
     ("make", "run", "largest"),
-    [(approval, 1, 134), (approval, 10, 92), (approval, 500, 87), (flagged, 1, 151), (flagged, 500, 104)],
+    [(approval, 1, 150), (approval, 10, 110), (approval, 500, 105), (flagged, 1, 170), (flagged, 500, 125)],
 )
 def test_a_decision_takes_few_bytes_in_runs_of_any_length(
     make: Callable[[int, str], Decision], run: int, largest: int
