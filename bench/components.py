@@ -23,19 +23,30 @@ class Component(NamedTuple):
 COMPONENTS: Final = (
     Component("state: what changed, encoded", (".changes (rules/", "encode_changes (")),
     Component("decode purchases", ("(models/purchase.py", "(models/plain_purchase.py")),
-    Component("encode decisions", ("encode_decision (", "decision_of (")),
+    Component("encode decisions", ("encode_decision (", "decision_of (", "(<approval>")),
     Component("anomaly score", ("(rules/anomaly/",)),
     Component("rules", ("(rules/language/", "_judge (rules/decider.py", "(<ruleset>")),
     Component(
         "features: windows and logs",
-        ("(rules/velocity.py", "(rules/logbook.py", "(rules/kept_log.py", "(rules/windows.py", "(rules/station.py"),
+        (
+            "(<features>",
+            "(rules/velocity.py",
+            "(rules/clearing.py",
+            "(rules/logbook.py",
+            "(rules/kept_log.py",
+            "(rules/windows.py",
+            "(rules/sighting.py",
+            "(rules/station.py",
+        ),
     ),
     Component(
         "credit, reservations, first decisions",
         (
             "(rules/reservation",
             "(rules/credit.py",
+            "(rules/account",
             "(rules/body.py",
+            "(rules/decided.py",
             "(rules/block_log.py",
             "(rules/answered.py",
             "(rules/settling",
