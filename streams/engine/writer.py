@@ -117,7 +117,9 @@ class BatchWriter:
         self._leaving = loop.call_soon(self._leave) if wait_s <= 0 else loop.call_later(wait_s, self._leave)
 
     def _leave(self) -> None:
-        self._leaving = None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         if self._lull is not None:
             self._lull.cancel()
             self._lull = None
@@ -154,7 +156,8 @@ class BatchWriter:
         deliveries = self._extend(lane, records, most_bytes)
         if len(deliveries) != 1:
             raise RecordTooLargeError(f"a batch for {topic} overflowed its estimate")
-        if not self._is_due and self._lull is None:
+        # What else is due may wait for another broker.
+        if self._leaving is None and self._lull is None:
             self._lull = asyncio.get_running_loop().call_later(self._lull_s, self._leave)
         return deliveries[0]
 

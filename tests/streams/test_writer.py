@@ -266,3 +266,16 @@ async def answered(brokers: Brokers, delivery: Delivery) -> Any:
         await asyncio.sleep(0.001)
         await brokers.answer()
     return await delivery
+
+
+async def test_state_for_an_idle_broker_leaves_though_another_owes_an_answer_for_which_others_wait() -> None:
+    record = (b"k", b"v", (), None)
+    async with running(lull_s=0.001) as (writer, brokers):
+        for _ in range(2):
+            writer.extend("out", 0, [record])
+            writer.send()
+            await settle()
+        writer.write_together("state", 1, [record])
+        await asyncio.sleep(0.02)
+        await settle()
+        assert [*brokers.sent[1]] == [("state", 1)]
