@@ -22,9 +22,8 @@ from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchRespons
 
 from streams.engine.fetch_session import FetchSession
 from streams.engine.plain_headers import PlainHeaders
+from streams.engine.wire import INT, pack_text, unpack_topic
 
-_SHORT: Final = struct.Struct(">h")
-_INT: Final = struct.Struct(">i")
 # replica, max_wait_time, min_bytes, max_bytes, isolation_level, session_id, session_epoch, how many topics
 _REQUEST: Final = struct.Struct(">iiiibiii")
 # partition, current_leader_epoch, fetch_offset, log_start_offset, max_bytes
@@ -57,11 +56,7 @@ class QuickFetchResponse(FetchResponse_v11):
         at += _RESPONSE.size
         topics: list[tuple[str, list[_Answer]]] = []
         for _ in range(count):
-            (length,) = _SHORT.unpack_from(raw, at)
-            at += _SHORT.size + length
-            topic = raw[at - length : at].decode()
-            (partitions,) = _INT.unpack_from(raw, at)
-            at += _INT.size
+            topic, partitions, at = unpack_topic(raw, at)
             answers: list[_Answer] = []
             for _ in range(partitions):
                 answer, at = _answer(raw, at)
@@ -109,18 +104,13 @@ class QuickFetchRequest(PlainHeaders, FetchRequest_v11):
             )
         ]
         for topic, partitions in made.topics:
-            parts += [_text(topic), _INT.pack(len(partitions))]
+            parts += [pack_text(topic), INT.pack(len(partitions))]
             parts += [_ASKED.pack(*asked) for asked in partitions]
-        parts.append(_INT.pack(len(made.forgotten_topics_data)))
+        parts.append(INT.pack(len(made.forgotten_topics_data)))
         for topic, numbers in made.forgotten_topics_data:
-            parts += [_text(topic), struct.pack(f">i{len(numbers)}i", len(numbers), *numbers)]
-        parts.append(_text(made.rack_id))
+            parts += [pack_text(topic), struct.pack(f">i{len(numbers)}i", len(numbers), *numbers)]
+        parts.append(pack_text(made.rack_id))
         return b"".join(parts)
-
-
-def _text(text: str) -> bytes:
-    encoded = text.encode()
-    return _SHORT.pack(len(encoded)) + encoded
 
 
 class SessionFetch(FetchRequest):

@@ -17,16 +17,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v7, ProduceResponse_v7
 
 from streams.engine.plain_headers import PlainHeaders
+from streams.engine.wire import INT, SHORT, pack_text, unpack_topic
 
-_SHORT: Final = struct.Struct(">h")
-_INT: Final = struct.Struct(">i")
 # required_acks, timeout, how many topics
 _REQUEST: Final = struct.Struct(">hii")
 # partition, how many bytes of records
 _BATCH: Final = struct.Struct(">ii")
 # partition, error_code, offset, timestamp, log_start_offset
 _ANSWERED: Final = struct.Struct(">ihqqq")
-_NO_TEXT: Final = _SHORT.pack(-1)
+_NO_TEXT: Final = SHORT.pack(-1)
 
 
 class QuickProduceResponse(ProduceResponse_v7):
@@ -36,19 +35,15 @@ class QuickProduceResponse(ProduceResponse_v7):
     def decode(cls, data: BytesIO | bytes) -> Self:
         """Read one from behind its header."""
         raw, at = (data, 0) if isinstance(data, bytes) else (data.getvalue(), data.tell())
-        (count,) = _INT.unpack_from(raw, at)
-        at += _INT.size
+        (count,) = INT.unpack_from(raw, at)
+        at += INT.size
         topics: list[tuple[str, list[tuple[int, int, int, int, int]]]] = []
         for _ in range(count):
-            (length,) = _SHORT.unpack_from(raw, at)
-            at += _SHORT.size + length
-            topic = raw[at - length : at].decode()
-            (partitions,) = _INT.unpack_from(raw, at)
-            at += _INT.size
+            topic, partitions, at = unpack_topic(raw, at)
             end = at + partitions * _ANSWERED.size
             topics.append((topic, list(_ANSWERED.iter_unpack(raw[at:end]))))
             at = end
-        return cls(topics, *_INT.unpack_from(raw, at))
+        return cls(topics, *INT.unpack_from(raw, at))
 
 
 class QuickProduceRequest(PlainHeaders, ProduceRequest_v7):
@@ -61,19 +56,14 @@ class QuickProduceRequest(PlainHeaders, ProduceRequest_v7):
         made: Any = self
         name = made.transactional_id
         parts: list[bytes | bytearray] = [
-            _NO_TEXT if name is None else _text(name),
+            _NO_TEXT if name is None else pack_text(name),
             _REQUEST.pack(made.required_acks, made.timeout, len(made.topics)),
         ]
         for topic, partitions in made.topics:
-            parts += [_text(topic), _INT.pack(len(partitions))]
+            parts += [pack_text(topic), INT.pack(len(partitions))]
             for partition, batch in partitions:
                 parts += [_BATCH.pack(partition, len(batch)), batch]
         return b"".join(parts)
-
-
-def _text(text: str) -> bytes:
-    encoded = text.encode()
-    return _SHORT.pack(len(encoded)) + encoded
 
 
 class _Builder(ProduceRequest):
