@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import NotLeaderForPartitionError
-from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.protocol.produce import ProduceResponse_v7
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
@@ -24,6 +23,7 @@ from hypothesis import strategies as st
 from streams.engine.batch import OutgoingRecord
 from streams.engine.quick_sender import QuickSender
 from streams.engine.writer import BatchWriter, Delivery, RecordTooLargeError
+from tests.streams.test_quick_sender import sender_of
 
 NOT_LEADER = NotLeaderForPartitionError.errno
 LULL_S = 0.01
@@ -83,15 +83,7 @@ async def settle() -> None:
 @asynccontextmanager
 async def running(gap_s: float = 0.0, lull_s: float = LULL_S) -> AsyncGenerator[tuple[BatchWriter, Brokers]]:
     brokers: Any = Brokers()
-    accumulator = MessageAccumulator(brokers.cluster, 1_000, 0, 30)
-    sender: Any = QuickSender(
-        brokers,
-        acks=-1,
-        txn_manager=None,
-        message_accumulator=accumulator,
-        retry_backoff_ms=0,
-        request_timeout_ms=1_000,
-    )
+    sender, accumulator = sender_of(QuickSender, brokers)
     producer: Any = SimpleNamespace(client=brokers, _message_accumulator=accumulator, _sender=sender)
     await sender.start()
     writer = BatchWriter(producer, fail, most_bytes=500, most_together_bytes=2_000, gap_s=gap_s, lull_s=lull_s)
