@@ -91,11 +91,12 @@ class Stage:
                 # A machine with other things to do never makes up for what it missed at the full rate.
                 self.checkout.pace = SLOW_PACE
             await asyncio.sleep(0.2)
-        self.checkout.pace = 1.0
         began_s = time.monotonic()
         self.recovered_s.append(round(began_s - asked_s, 1))
         await asyncio.sleep(CALM_S)
         self.mark(f"calm {len(self.marks)}", began_s)
+        # Where the full rate was too much for the machine, the calm is one at the slow one.
+        self.checkout.pace = 1.0
 
     def _is_calm(self) -> bool:
         """Most of the latest answers are full ones; how many depends on how busy the machine is."""
