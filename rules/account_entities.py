@@ -1,13 +1,18 @@
-"""Which entities an account has: those that its purchases are counted by at the desk."""
+"""Which entities an account has beside itself: those that its purchases are counted by at the desk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rules.entity import account_of
 
-_ACCOUNT: Final = "account_id:"
+ACCOUNT_KEY: Final = "account_id:"
+
+
+def account_key(account_id: str) -> str:
+    """The key of the entity that is an account alone."""
+    return ACCOUNT_KEY + account_id
 
 
 class AccountEntities:
@@ -17,16 +22,8 @@ class AccountEntities:
         # Most accounts have none or one.
         self._keys: dict[str, str | dict[str, None]] = {}
 
-    def add_all(self, entity_keys: Iterable[str]) -> None:
-        """Some entities are kept from now on."""
-        for entity_key in entity_keys:
-            if not entity_key.startswith(_ACCOUNT):
-                self.add(entity_key)
-
     def add(self, entity_key: str) -> None:
         """An entity is kept from now on."""
-        if entity_key.startswith(_ACCOUNT):
-            return
         keys = self._keys.setdefault(account_of(entity_key), entity_key)
         if isinstance(keys, dict):
             keys[entity_key] = None
@@ -35,8 +32,6 @@ class AccountEntities:
 
     def remove(self, entity_key: str) -> None:
         """An entity is forgotten."""
-        if entity_key.startswith(_ACCOUNT):
-            return
         account_id = account_of(entity_key)
         keys = self._keys[account_id]
         if isinstance(keys, dict):
@@ -47,4 +42,4 @@ class AccountEntities:
     def keys_of(self, account_id: str) -> Sequence[str]:
         """The entities of an account in the order of their keys, and that of the account alone whether kept or not."""
         keys = self._keys.get(account_id, ())
-        return sorted((_ACCOUNT + account_id, *((keys,) if isinstance(keys, str) else keys)))
+        return sorted((account_key(account_id), *((keys,) if isinstance(keys, str) else keys)))

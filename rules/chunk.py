@@ -71,10 +71,10 @@ def head_of(raw: bytes) -> ChunkHead:
     return ChunkHead(skip, first_seen_ms, keep_ms, last_ms)
 
 
-def kept_until_ms(raw: bytes) -> int:
-    """Until when a log is kept of which this is the last chunk."""
-    _, _, rows, fields, _, keep_ms = _HEAD.unpack_from(raw)
-    return keep_ms + _TIME.unpack_from(raw, _HEAD.size + fields + _NUMBER_BYTES * (rows - 1))[0]
+def kept_until_ms(raw: bytes, at: int = 0) -> int:
+    """Until when a log is kept of which this is the last chunk, which begins there."""
+    _, _, rows, fields, _, keep_ms = _HEAD.unpack_from(raw, at)
+    return keep_ms + _TIME.unpack_from(raw, at + _HEAD.size + fields + _NUMBER_BYTES * (rows - 1))[0]
 
 
 def fill(log: WindowLog, chunks: Sequence[bytes]) -> None:

@@ -17,6 +17,7 @@ from rules.calendar import period_clock
 from rules.clearing import Clears
 from rules.entity import entity_key
 from rules.entity_books import Book, EntityBooks
+from rules.holder import Holder
 from rules.language.compile import CompiledRuleset, Verdict
 from rules.language.facts import Facts
 from rules.logbook import Logbook
@@ -35,9 +36,9 @@ _CREDIT_UNKNOWN: Final = "credit-unknown"
 _NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
 
 
-# An entity that is counted with the account, as a purchase finds it: its plan, its key and its books. None, and no key,
-# where the purchase lacks a field of it.
-Visit = tuple[EntityPlan, str, EntityBooks | None]
+# An entity that is counted with the account, as a purchase finds it: its plan, itself and its books. No books where the
+# purchase lacks a field of it.
+Visit = tuple[EntityPlan, Holder, EntityBooks | None]
 
 
 def decision_of(
@@ -83,7 +84,7 @@ class Decider:
         """`reservations` are opened with each purchase that is learned, where settlements are taken."""
         self.accounts = reservations.accounts if reservations is not None else Accounts()
         self._reservations = reservations
-        self._logbook = Logbook(of_accounts=reservations is not None)
+        self._logbook = Logbook(self.accounts)
         self._population = Population()
         self._population_learned = False
         self._watermark = Watermark()
@@ -95,9 +96,9 @@ class Decider:
 
     def restore(self, records: Mapping[bytes, bytes], others: Mapping[bytes, bytes]) -> None:
         """Take everything back from its state records; `others` are those that are of no log."""
-        self._logbook.restore(records)
         for part in (self.accounts, self._watermark):
             part.restore(others)
+        self._logbook.restore(records)
         if _POPULATION in others:
             self._population = Population.decode(others[_POPULATION])
 
@@ -164,7 +165,7 @@ class Decider:
         unless it is a plain approval (`approval_of`), as most are.
         """
         plan = ruleset.plan
-        visits, known = self._visit(plan, purchase, transaction)
+        visits, known = self._visit(plan, account, purchase, transaction)
         subject = subject_of((purchase, amount_minor, transaction, known))
         values = _measure(ruleset, visits, subject, stamps)
         degraded: Sequence[str] = ()
@@ -199,18 +200,23 @@ class Decider:
             if key is not None:
                 self._logbook.enter_fraud(plan, entity, key, subject, self._watermark.latest_ms)
 
-    def _visit(self, plan: RulesetPlan, purchase: PurchaseFields, transaction: bytes) -> tuple[list[Visit], bool]:
+    def _visit(
+        self, plan: RulesetPlan, account: Account, purchase: PurchaseFields, transaction: bytes
+    ) -> tuple[list[Visit], bool]:
         """The entities that a purchase finds, and whether its transaction was learned before."""
         logbook, now_ms, event_time_ms, known = self._logbook, self._watermark.latest_ms, purchase.event_time, False
         visits: list[Visit] = []
         for entity in plan.desk:
-            key = entity_key(entity.entity, purchase)
-            if key is None:
-                visits.append((entity, "", None))
-                continue
-            books, found = logbook.visit(plan, entity, key, transaction, event_time_ms, now_ms)
+            holder: Holder = account
+            if not entity.is_account:
+                key = entity_key(entity.entity, purchase)
+                if key is None:
+                    visits.append((entity, account, None))
+                    continue
+                holder = logbook.holders.get(key)
+            books, found = logbook.visit(plan, entity, holder, transaction, event_time_ms, now_ms)
             known = known or found
-            visits.append((entity, key, books))
+            visits.append((entity, holder, books))
         return visits, known
 
     def _learn(
@@ -219,9 +225,9 @@ class Decider:
         """Enter the purchase where its outcome belongs; only now that it is decided."""
         event_time_ms, logbook, watermark = subject.purchase.event_time, self._logbook, self._watermark
         book = Book.DECLINED if declined else Book.APPROVED
-        for entity, key, books in visits:
+        for entity, holder, books in visits:
             if books is not None:
-                logbook.enter(plan, entity, key, books, subject, book)
+                logbook.enter(plan, entity, holder, books, subject, book)
         self._reserve(plan, account, subject, declined=declined)
         if event_time_ms > account.latest_ms:
             account.latest_ms = event_time_ms

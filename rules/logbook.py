@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from heapq import heapify, heappop, heappush
 from typing import Final
 
-from rules.account_entities import AccountEntities
+from rules.accounts import Accounts
 from rules.entity_books import Book, EntityBooks
+from rules.holder import Holder
+from rules.holders import Holders
 from rules.kept_log import KeptLog
 from rules.merged_away import MergedAway
-from rules.packed_books import HEAD_BYTES, LOG, PackedBooks, key_head, prefix_of
+from rules.packed_books import (
+    HEAD_BYTES,
+    LOG,
+    Packed,
+    key_head,
+    packed_chunks,
+    packed_until_ms,
+    prefix_of,
+    unpack_books,
+)
 from rules.plan import EntityPlan, RulesetPlan
+from rules.spans import Spans, span_of
 from rules.velocity import Subject
 
 # An entity idle for this long beyond what its windows ask is forgotten: purchases may come that late.
@@ -29,38 +40,33 @@ class Logbook:
     `now_ms`, where it is asked for, is the latest event time that the fold has seen.
     """
 
-    def __init__(self, *, of_accounts: bool = False) -> None:
-        """`of_accounts` where every entity is one of an account, so that purchases can be moved by it."""
-        self._of_account = AccountEntities() if of_accounts else None
-        self._entities: dict[str, EntityBooks | PackedBooks] = {}
-        # When entities are to be looked at whether they are forgotten, earliest first: no later than they may be.
-        self._due: list[tuple[int, str]] = []
-        self._dirty: dict[str, EntityBooks] = {}
+    def __init__(self, accounts: Accounts | None = None) -> None:
+        """With `accounts` every entity is one of them or has one, so that purchases can be moved by it."""
+        self.holders = Holders(accounts)
+        # When they are to be looked at whether they are forgotten: no later than they may be.
+        self._due = Spans[Holder]()
+        self._dirty: dict[Holder, EntityBooks] = {}
         self._gone: dict[bytes, None] = {}
         self._merged_away = MergedAway()
 
-    def find(self, entity_key: str, now_ms: int) -> EntityBooks | None:
-        """The books of an entity, if it has any and is not to be forgotten."""
-        books = self._entities.get(entity_key)
+    def find(self, holder: Holder, now_ms: int) -> EntityBooks | None:
+        """The books of an entity, read now if they were not before, if it has any and is not to be forgotten."""
+        books = holder.books
         if books is None:
             return None
-        if books.keep_until_ms < now_ms:
+        if _kept_until_ms(books) < now_ms:
             # Whether it was swept yet must make no difference.
-            self._forget(entity_key, books)
+            self._forget(holder, books)
             return None
-        return books if type(books) is EntityBooks else self._unpacked(entity_key, books)
-
-    def _unpacked(self, entity_key: str, books: EntityBooks | PackedBooks) -> EntityBooks:
-        """The books of an entity, read now if they were not before."""
-        if isinstance(books, PackedBooks):
-            books = self._entities[entity_key] = books.unpacked()
+        if not isinstance(books, EntityBooks):
+            books = holder.books = unpack_books(books)
         return books
 
     def visit(
         self,
         ruleset: RulesetPlan,
         plan: EntityPlan,
-        entity_key: str,
+        holder: Holder,
         transaction: bytes,
         event_time_ms: int,
         now_ms: int,
@@ -70,9 +76,9 @@ class Logbook:
         The books are rid of what is too old for a purchase at this time. Where there are none they are new, and kept
         from when something is entered.
         """
-        books = self._entities.get(entity_key)
+        books = holder.books
         if type(books) is not EntityBooks or books.keep_until_ms < now_ms:
-            books = self.find(entity_key, now_ms) or EntityBooks()
+            books = self.find(holder, now_ms) or EntityBooks()
         reach_ms, last_ms, approved = plan.horizon_ms + ruleset.allowed_lateness_ms, books.last_ms, books.approved
         known = approved.has(transaction)
         if books.has_others:
@@ -83,11 +89,13 @@ class Logbook:
             oldest_ms = times[0] if times else event_time_ms
         until_ms = (last_ms if last_ms > event_time_ms else event_time_ms) - reach_ms
         if oldest_ms <= until_ms:
-            self._expire(entity_key, books, until_ms, event_time_ms - reach_ms)
+            self._expire(holder, books, until_ms, event_time_ms - reach_ms)
         merged_away = self._merged_away
-        return books, known or (entity_key in merged_away.names and merged_away.has(entity_key, transaction))
+        if merged_away.names and not known:
+            known = merged_away.has(holder.entity_key, transaction)
+        return books, known
 
-    def _expire(self, entity_key: str, books: EntityBooks, until_ms: int, fraud_until_ms: int) -> None:
+    def _expire(self, holder: Holder, books: EntityBooks, until_ms: int, fraud_until_ms: int) -> None:
         """Rid an entity's logs of what is too old.
 
         Labels may be ahead of the purchases that are decided, so that the newest row does not say what is old of fraud.
@@ -104,17 +112,17 @@ class Logbook:
         if fraud is not None and fraud.expire(fraud_until_ms):
             expired = True
             if not fraud.times:
-                self._drop(entity_key, _FRAUD, fraud)
+                self._drop(holder, _FRAUD, fraud)
                 books.drop_fraud()
-                self._look_earlier(entity_key, books)
+                self._look_earlier(holder, books)
         if expired:
-            self._dirty[entity_key] = books
+            self._dirty[holder] = books
 
     def enter(
         self,
         ruleset: RulesetPlan,
         plan: EntityPlan,
-        entity_key: str,
+        holder: Holder,
         books: EntityBooks,
         subject: Subject,
         book: Book = _APPROVED,
@@ -130,25 +138,24 @@ class Logbook:
         newest_ms = now_ms if book is _FRAUD else time_ms if time_ms > last_ms else last_ms
         away = kept.enter(subject, plan.distinct_fields, ruleset.max_rows, newest_ms - reach_ms)
         if away:
-            self._merged_away.remember(_merged_key(entity_key, book), away)
+            self._merged_away.remember(_merged_key(holder, book), away)
         if books.has_others or keep_ms != kept.keep_ms:
             books.note(0 if book is _FRAUD else time_ms)
-            self._look_earlier(entity_key, books)
+            self._look_earlier(holder, books)
         elif time_ms > last_ms:
             books.last_ms = time_ms
             books.keep_until_ms = time_ms + keep_ms
-        self._dirty[entity_key] = books
+        self._dirty[holder] = books
 
-    def _look_earlier(self, entity_key: str, books: EntityBooks) -> None:
+    def _look_earlier(self, holder: Holder, books: EntityBooks) -> None:
         """See to it that an entity is looked at no later than it may be forgotten, where it may be at another time."""
         if not books.due_ms:
-            self._entities[entity_key] = books
-            if self._of_account is not None:
-                self._of_account.add(entity_key)
+            holder.books = books
+            self.holders.keep(holder)
         elif books.keep_until_ms >= books.due_ms:
             return
         books.due_ms = books.keep_until_ms
-        heappush(self._due, (books.due_ms, entity_key))
+        self._due.enter(holder, books.due_ms)
 
     def enter_fraud(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, now_ms: int
@@ -159,21 +166,21 @@ class Logbook:
         """
         if subject.purchase.event_time <= now_ms - plan.horizon_ms - ruleset.allowed_lateness_ms:
             return
-        books = self.find(entity_key, now_ms)
+        holder = self.holders.get(entity_key)
+        books = self.find(holder, now_ms)
         if books is not None and books.fraud is not None:
-            merged_key = _merged_key(entity_key, _FRAUD)
+            merged_key = _merged_key(holder, _FRAUD)
             if books.fraud.has(subject.transaction) or self._merged_away.has(merged_key, subject.transaction):
                 return
-        self.enter(ruleset, plan, entity_key, books or EntityBooks(), subject, Book.FRAUD, now_ms)
+        self.enter(ruleset, plan, holder, books or EntityBooks(), subject, Book.FRAUD, now_ms)
 
     def move(self, account_id: str, transaction: bytes, book: Book, to: Book, max_rows: int, now_ms: int) -> None:
         """Move a purchase from one log to another with every entity of its account that has it there.
 
         A row that was merged with others can't be told apart: it stays where it is.
         """
-        assert self._of_account is not None, "a logbook of accounts"
-        for entity_key in self._of_account.keys_of(account_id):
-            books = self.find(entity_key, now_ms)
+        for holder in self.holders.of_account(account_id):
+            books = self.find(holder, now_ms)
             kept = dict(books.kept()).get(book) if books is not None else None
             if books is None or kept is None or not kept.has(transaction):
                 continue
@@ -184,53 +191,56 @@ class Logbook:
             if target.times:
                 target.keep_for(max(keep_ms, target.keep_ms))
             books.note()
-            self._look_earlier(entity_key, books)
+            self._look_earlier(holder, books)
             if away:
-                self._merged_away.remember(entity_key, away)
-            self._dirty[entity_key] = books
+                self._merged_away.remember(holder.entity_key, away)
+            self._dirty[holder] = books
 
     def sweep(self, now_ms: int) -> None:
         """Forget the entities that nobody touched for longer than any window over them reaches."""
-        due = self._due
-        if not due or due[0][0] >= now_ms:
+        if now_ms < self._due.ends_ms:
             return
-        forgotten = dict[str, EntityBooks | PackedBooks]()
-        while due and due[0][0] < now_ms:
-            due_ms, entity_key = heappop(due)
-            books = self._entities.get(entity_key)
-            if books is None or books.due_ms != due_ms:
-                continue
-            if books.keep_until_ms < now_ms:
-                forgotten[entity_key] = books
-            elif isinstance(books, EntityBooks):
-                books.due_ms = books.keep_until_ms
-                heappush(due, (books.due_ms, entity_key))
+        forgotten = dict[str, Holder]()
+        over = span_of(now_ms) - 1
+        for span, holders in self._due.take_until(over):
+            for holder in holders:
+                books = holder.books
+                # It may have been looked at earlier, and is to be again at another time.
+                if books is None or span_of(_due_ms(books)) != span:
+                    continue
+                # With its span, however long the others with which it was looked at were kept.
+                if span_of(_kept_until_ms(books)) <= over:
+                    forgotten[holder.entity_key] = holder
+                elif isinstance(books, EntityBooks):
+                    books.due_ms = books.keep_until_ms
+                    self._due.enter(holder, books.due_ms)
         # When they were looked at last must make no difference.
         for entity_key in sorted(forgotten):
-            self._forget(entity_key, forgotten[entity_key])
+            holder = forgotten[entity_key]
+            if holder.books is not None:
+                self._forget(holder, holder.books)
 
-    def _forget(self, entity_key: str, books: EntityBooks | PackedBooks) -> None:
-        if isinstance(books, PackedBooks):
-            name = entity_key.encode()
-            self._gone.update(dict.fromkeys([head + name for head in sorted(books.chunks[::2])]))
-        else:
+    def _forget(self, holder: Holder, books: EntityBooks | Packed) -> None:
+        if isinstance(books, EntityBooks):
             for book, kept in books.kept():
-                self._drop(entity_key, book, kept)
-        del self._entities[entity_key]
-        self._dirty.pop(entity_key, None)
-        if self._of_account is not None:
-            self._of_account.remove(entity_key)
+                self._drop(holder, book, kept)
+        else:
+            heads, name = [chunk[:HEAD_BYTES] for chunk in packed_chunks(books)], holder.entity_key.encode()
+            self._gone.update(dict.fromkeys([head + name for head in sorted(heads)]))
+        holder.books = None
+        self._dirty.pop(holder, None)
+        self.holders.let_go(holder)
 
-    def _drop(self, entity_key: str, book: Book, kept: KeptLog) -> None:
-        prefix, name = prefix_of(book), entity_key.encode()
+    def _drop(self, holder: Holder, book: Book, kept: KeptLog) -> None:
+        prefix, name = prefix_of(book), holder.entity_key.encode()
         for chunk in sorted(kept.clear()):
             self._gone[key_head(prefix, chunk) + name] = None
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """State records that changed since the last call, what is gone first."""
         written: list[tuple[bytes, bytes | None]] = []
-        for entity_key, books in self._dirty.items():
-            name = entity_key.encode()
+        for holder, books in self._dirty.items():
+            name = holder.entity_key.encode()
             for chunk, raw in books.approved.changes():
                 written.append((key_head(_APPROVED_PREFIX, chunk) + name, raw))
             if books.has_others:
@@ -256,32 +266,28 @@ class Logbook:
 
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the state back from its records. What an entity has is read when it is first asked for."""
-        found: dict[str, PackedBooks] = {}
-        others: dict[bytes, bytes] = {}
-        # Most have the same few.
-        heads: dict[bytes, bytes] = {}
-        for key, raw in records.items():
-            if key[0] != _LOG_CODE:
-                others[key] = raw
-                continue
-            entity_key, head = key[HEAD_BYTES:].decode(), key[:HEAD_BYTES]
-            head = heads.setdefault(head, head)
-            packed = found.get(entity_key)
-            if packed is None:
-                found[entity_key] = PackedBooks((head, raw))
-            else:
-                packed.chunks += (head, raw)
-        for packed in found.values():
-            packed.note()
-        self._entities = dict(found)
-        if self._of_account is not None:
-            self._of_account.add_all(found)
-        self._due = [(packed.keep_until_ms, entity_key) for entity_key, packed in found.items()]
-        heapify(self._due)
-        self._merged_away.restore(others)
+        keys = [key for key in records if key[0] == _LOG_CODE]
+        holders = self.holders.kept([key[HEAD_BYTES:].decode() for key in keys])
+        found = dict[Holder, Packed]()
+        for holder, key in zip(holders, keys, strict=True):
+            chunk, packed = key[:HEAD_BYTES] + records[key], found.get(holder)
+            found[holder] = chunk if packed is None else (*packed_chunks(packed), chunk)
+        for holder, packed in found.items():
+            holder.books = packed
+        self._due.enter_all(found, map(packed_until_ms, found.values()))
+        self._merged_away.restore({key: raw for key, raw in records.items() if key[0] != _LOG_CODE})
 
 
-def _merged_key(entity_key: str, book: Book) -> str:
+def _merged_key(holder: Holder, book: Book) -> str:
     """By what merged rows are remembered: whether a purchase is known, and known to be fraud, are two things."""
     # No entity's key has a space before its colon.
-    return f"fraud {entity_key}" if book is _FRAUD else entity_key
+    return f"fraud {holder.entity_key}" if book is _FRAUD else holder.entity_key
+
+
+def _kept_until_ms(books: EntityBooks | Packed) -> int:
+    return books.keep_until_ms if isinstance(books, EntityBooks) else packed_until_ms(books)
+
+
+def _due_ms(books: EntityBooks | Packed) -> int:
+    """When it is looked at whether books are forgotten."""
+    return books.due_ms if isinstance(books, EntityBooks) else packed_until_ms(books)

@@ -1,10 +1,11 @@
-"""The logs of an entity as their state records: what the records are called, and books that are not read yet."""
+"""The logs of an entity as their state records: what these are called, and books that nobody has asked for yet."""
 
 from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from rules.chunk import head_of, kept_until_ms
 from rules.entity_books import Book, EntityBooks
@@ -13,10 +14,14 @@ from rules.kept_log import KeptLog
 LOG: Final = b"L"
 # A chunk's key: a head (the kind of record, the book, the chunk's id), then the entity's key.
 HEAD_BYTES: Final = 6
+_BOOK_AT: Final = 1
 _ID: Final = struct.Struct(">I")
-# What `PackedBooks.chunks` holds of one.
-_ONE_CHUNK: Final = 2
+_ID_AT: Final = 2
 _BOOKS: Final = {ord(book): book for book in Book}
+_FRAUD: Final = ord(Book.FRAUD)
+
+# The books of an entity as they were written: of each chunk the head of its key, and its value. Most have one.
+Packed: TypeAlias = bytes | tuple[bytes, ...]
 
 
 def prefix_of(book: Book) -> bytes:
@@ -29,57 +34,39 @@ def key_head(prefix: bytes, chunk: int) -> bytes:
     return prefix + _ID.pack(chunk)
 
 
-class PackedBooks:
-    """The books of an entity that nobody has asked for since they were read back.
-
-    `chunks` are its state records as they were written: the head of a key, a value, and so on. `keep_until_ms` is when
-    it is forgotten, and looked at for that.
-    """
-
-    __slots__ = ("chunks", "keep_until_ms")
-
-    def __init__(self, chunks: tuple[bytes, ...]) -> None:
-        self.chunks = chunks
-        self.keep_until_ms = 0
-
-    @property
-    def due_ms(self) -> int:
-        """When it is looked at whether it is forgotten."""
-        return self.keep_until_ms
-
-    def note(self) -> None:
-        """Take notice of all chunks: until when they are kept, which is what the books they make would say."""
-        chunks = self.chunks
-        if len(chunks) == _ONE_CHUNK:
-            self.keep_until_ms = kept_until_ms(chunks[1])
-            return
-        newest = {chunks[0][1]: (chunks[0], chunks[1])}
-        for at in range(2, len(chunks), 2):
-            head = chunks[at]
-            if head[1] not in newest or head > newest[head[1]][0]:
-                newest[head[1]] = head, chunks[at + 1]
-        last_ms = keep_ms = fraud_until_ms = 0
-        for code, (_, raw) in newest.items():
-            head = head_of(raw)
-            if code == _FRAUD:
-                fraud_until_ms = head.last_ms + head.keep_ms
-            else:
-                last_ms, keep_ms = max(last_ms, head.last_ms), max(keep_ms, head.keep_ms)
-        self.keep_until_ms = max(last_ms + keep_ms, fraud_until_ms)
-
-    def unpacked(self) -> EntityBooks:
-        """The books that these chunks were written from."""
-        logs: defaultdict[Book, dict[int, bytes]] = defaultdict(dict)
-        for at in range(0, len(self.chunks), 2):
-            head = self.chunks[at]
-            logs[_BOOKS[head[1]]][_ID.unpack_from(head, 2)[0]] = self.chunks[at + 1]
-        books = EntityBooks()
-        for book, chunks in logs.items():
-            kept = KeptLog.restored(chunks)
-            books.put(book, kept)
-            books.note(0 if book is Book.FRAUD else kept.last_ms)
-        books.due_ms = self.keep_until_ms
-        return books
+def packed_chunks(packed: Packed) -> Sequence[bytes]:
+    """The chunks of packed books."""
+    return (packed,) if isinstance(packed, bytes) else packed
 
 
-_FRAUD: Final = ord(Book.FRAUD)
+def packed_until_ms(packed: Packed) -> int:
+    """Until when packed books are kept, which is what the books they make would say."""
+    if isinstance(packed, bytes):
+        return kept_until_ms(packed, HEAD_BYTES)
+    newest: dict[int, bytes] = {}
+    for chunk in packed:
+        code = chunk[_BOOK_AT]
+        if code not in newest or chunk[:HEAD_BYTES] > newest[code][:HEAD_BYTES]:
+            newest[code] = chunk
+    last_ms = keep_ms = fraud_until_ms = 0
+    for code, chunk in newest.items():
+        head = head_of(chunk[HEAD_BYTES:])
+        if code == _FRAUD:
+            fraud_until_ms = head.last_ms + head.keep_ms
+        else:
+            last_ms, keep_ms = max(last_ms, head.last_ms), max(keep_ms, head.keep_ms)
+    return max(last_ms + keep_ms, fraud_until_ms)
+
+
+def unpack_books(packed: Packed) -> EntityBooks:
+    """The books that these chunks were written from."""
+    logs: defaultdict[Book, dict[int, bytes]] = defaultdict(dict)
+    for chunk in packed_chunks(packed):
+        logs[_BOOKS[chunk[_BOOK_AT]]][_ID.unpack_from(chunk, _ID_AT)[0]] = chunk[HEAD_BYTES:]
+    books = EntityBooks()
+    for book, chunks in logs.items():
+        kept = KeptLog.restored(chunks)
+        books.put(book, kept)
+        books.note(0 if book is Book.FRAUD else kept.last_ms)
+    books.due_ms = packed_until_ms(packed)
+    return books

@@ -131,6 +131,11 @@ class EntityPlan:
         """The entity's fields, comma-separated: what keys of its entities begin with."""
         return ",".join(self.entity)
 
+    @cached_property
+    def is_account(self) -> bool:
+        """Whether the entity is an account alone."""
+        return self.entity == ("account_id",)
+
     @property
     def asks_fraud(self) -> bool:
         """Whether a feature counts what labels say is fraud."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Final
 
 from rules.account import Account
 from rules.account_rows import TIME, looked_at_ms
+from rules.spans import NEVER_MS, Spans, span_of
 
-NEVER_MS: Final = 2**63 - 1
-# A span has this many milliseconds as a power of two: 17 minutes.
-_SPAN_BITS: Final = 20
 _pack_time = TIME.pack
 
 
@@ -29,9 +26,7 @@ class Agenda:
         # Until which span accounts are in order already. Those of later ones lie there as they came: most reservations
         # are kept for long, and come due long after their account has bought again.
         self._soon_until = -1
-        self._later: dict[int, list[Account]] = {}
-        # Which spans these are, in order.
-        self._spans: list[int] = []
+        self._later = Spans[Account]()
         # How many entries there are, those that are out of date among them.
         self.count = 0
         self.next_ms = NEVER_MS
@@ -41,16 +36,16 @@ class Agenda:
         self.count += 1
         if at_ms < self.next_ms:
             self.next_ms = at_ms
-        span = at_ms >> _SPAN_BITS
-        if span > self._soon_until:
-            accounts = self._later.get(span)
-            if accounts is None:
-                self._later[span] = [account]
-                heappush(self._spans, span)
-            else:
-                accounts.append(account)
+        if span_of(at_ms) > self._soon_until:
+            self._later.enter(account, at_ms)
         else:
             heappush(self._soon, _entry(account, at_ms))
+
+    def begin_with(self, accounts: Sequence[Account], times_ms: Sequence[int]) -> None:
+        """Enter many accounts, before time has passed and anything else was entered."""
+        self._later.enter_all(accounts, times_ms)
+        self.count = len(accounts)
+        self.next_ms = min(times_ms, default=NEVER_MS)
 
     def first(self, now_ms: int) -> Account | None:
         """The account that is to be looked through first, by time and then by its id, if any is by now."""
@@ -70,20 +65,16 @@ class Agenda:
         """Forget what is out of date."""
         self._soon = [entry for entry in {*self._soon} if self._current(entry) is not None]
         heapify(self._soon)
-        later = {span: _current_in(span, accounts) for span, accounts in self._later.items()}
-        self._later = {span: accounts for span, accounts in later.items() if accounts}
-        self._spans = sorted(self._later)
-        self.count = len(self._soon) + sum(map(len, self._later.values()))
+        self._later.keep_only(_current_in)
+        self.count = len(self._soon) + len(self._later)
 
     def _come_to(self, now_ms: int) -> None:
         """Bring the spans that have begun into order."""
-        span = now_ms >> _SPAN_BITS
+        span = span_of(now_ms)
         if span <= self._soon_until:
             return
         self._soon_until = span
-        while self._spans and self._spans[0] <= span:
-            begun = heappop(self._spans)
-            accounts = self._later.pop(begun)
+        for begun, accounts in self._later.take_until(span):
             current = _current_in(begun, accounts)
             self.count -= len(accounts) - len(current)
             self._soon += [_entry(account, looked_at_ms(account.rows)) for account in current]
@@ -91,7 +82,7 @@ class Agenda:
 
     def _next_ms(self) -> int:
         first_ms = looked_at_ms(self._soon[0]) if self._soon else NEVER_MS
-        return min(first_ms, self._spans[0] << _SPAN_BITS) if self._spans else first_ms
+        return min(first_ms, self._later.begins_ms)
 
     def _current(self, entry: bytes) -> Account | None:
         """The account of what was entered; None where it is out of date."""
@@ -101,7 +92,7 @@ class Agenda:
 
 def _current_in(span: int, accounts: list[Account]) -> list[Account]:
     """Those accounts, each once, whose rows are to be looked through in a span."""
-    return [each for each in dict.fromkeys(accounts) if each.rows and looked_at_ms(each.rows) >> _SPAN_BITS == span]
+    return [each for each in dict.fromkeys(accounts) if each.rows and span_of(looked_at_ms(each.rows)) == span]
 
 
 def _entry(account: Account, at_ms: int) -> bytes:

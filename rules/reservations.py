@@ -233,8 +233,11 @@ class Reservations:
         read = ReadBack(records, self.accounts)
         self._records.restore(read)
         self._tails = read.tails()
-        enter = self._agenda.enter
+        accounts: list[Account] = []
+        times_ms: list[int] = []
         for account, at_ms, rows in read.rows():
             account.rows = rows
-            enter(account, at_ms)
-        self._holding = self._agenda.count
+            accounts.append(account)
+            times_ms.append(at_ms)
+        self._agenda.begin_with(accounts, times_ms)
+        self._holding = len(accounts)

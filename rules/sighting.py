@@ -34,14 +34,15 @@ def sight(
     """Measure the entity `stop` for a purchase, and enter the purchase unless it is there already."""
     transaction = transaction_hash(purchase.transaction_id)
     event_time_ms = purchase.event_time
-    books, known = logbook.visit(ruleset, plan, stop, transaction, event_time_ms, watermark.latest_ms)
+    entity = logbook.holders.get(stop)
+    books, known = logbook.visit(ruleset, plan, entity, transaction, event_time_ms, watermark.latest_ms)
     last_ms = books.last_ms
     subject = subject_of((purchase, amount_minor, transaction, known))
     clock = period_clock(ruleset.time_zone)
     values = values_of(plan)(books, subject, clock)
     stamp = stamp_of(plan.name, values, clears_of_all(plan, values, books, subject, clock))
     if not known:
-        logbook.enter(ruleset, plan, stop, books, subject)
+        logbook.enter(ruleset, plan, entity, books, subject)
     watermark.advance(event_time_ms)
     logbook.sweep(watermark.latest_ms)
     return Sighted(stamp, event_time_ms < last_ms - ruleset.allowed_lateness_ms)

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from rules.accounts import Accounts
 from rules.calendar import period_clock
 from rules.entity import transaction_hash
 from rules.logbook import Book, Logbook
@@ -34,9 +35,10 @@ def visit(
 ) -> list[int | None]:
     """Measure a purchase of the one entity, and enter it."""
     subject = Subject(purchase(number, time_ms, amount), amount, transaction_hash(f"t-{number}"))
-    books, _ = logbook.visit(ruleset(plan, max_rows), plan, KEY, subject.transaction, time_ms, time_ms)
+    holder = logbook.holders.get(KEY)
+    books, _ = logbook.visit(ruleset(plan, max_rows), plan, holder, subject.transaction, time_ms, time_ms)
     values = values_of(plan)(books, subject, period_clock("UTC"))
-    logbook.enter(ruleset(plan, max_rows), plan, KEY, books, subject, book)
+    logbook.enter(ruleset(plan, max_rows), plan, holder, books, subject, book)
     return values
 
 
@@ -73,7 +75,7 @@ class Moving:
 
     def __init__(self, plan: EntityPlan, max_rows: int = 4_096) -> None:
         self.max_rows = max_rows
-        self.plan, self.logbook = plan, Logbook(of_accounts=True)
+        self.plan, self.logbook = plan, Logbook(Accounts())
         self.state: dict[bytes, bytes] = {}
         self.now_ms = 0
 
@@ -93,7 +95,7 @@ class Moving:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
-        self.logbook = Logbook(of_accounts=True)
+        self.logbook = Logbook(Accounts())
         self.logbook.restore(self.state)
 
 

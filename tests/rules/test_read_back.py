@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.purchase import Purchase
+from rules.accounts import Accounts
 from rules.calendar import period_clock
 from rules.clearing import Clears, clears_of_all
 from rules.entity import entity_key, transaction_hash
@@ -54,7 +55,7 @@ RULESETS = [
 class Life:
     """A logbook that takes purchases, labels and settlements, and its state as it was written."""
 
-    logbook: Logbook = field(default_factory=lambda: Logbook(of_accounts=True))
+    logbook: Logbook = field(default_factory=lambda: Logbook(Accounts()))
     state: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     now_ms: int = 0
 
@@ -66,13 +67,14 @@ class Life:
             key = entity_key(plan.entity, purchase)
             assert key is not None
             transaction = transaction_hash(purchase.transaction_id)
-            books, known = self.logbook.visit(plans, plan, key, transaction, purchase.event_time, self.now_ms)
+            holder = self.logbook.holders.get(key)
+            books, known = self.logbook.visit(plans, plan, holder, transaction, purchase.event_time, self.now_ms)
             found.append((int(known), ()))
             subject = Subject(purchase, purchase.amount, transaction, known)
             values = values_of(plan)(books, subject, clock)
             found += zip(values, clears_of_all(plan, values, books, subject, clock), strict=True)
             if not known:
-                self.logbook.enter(plans, plan, key, books, subject, book)
+                self.logbook.enter(plans, plan, holder, books, subject, book)
         self.now_ms = max(self.now_ms, purchase.event_time)
         self.logbook.sweep(self.now_ms)
         return found
@@ -99,7 +101,7 @@ class Life:
         return changes
 
     def read_back(self) -> None:
-        self.logbook = Logbook(of_accounts=True)
+        self.logbook = Logbook(Accounts())
         self.logbook.restore(self.state)
 
 

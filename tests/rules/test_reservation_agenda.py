@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from rules.account import Account
 from rules.account_rows import TIME, looked_at_ms
-from rules.reservation_agenda import NEVER_MS, Agenda
+from rules.reservation_agenda import Agenda
+from rules.spans import NEVER_MS
 
 HOUR_MS = 3_600_000
 ACCOUNT_IDS = ("a", "b", "ä")

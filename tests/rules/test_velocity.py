@@ -137,7 +137,8 @@ def test_every_feature_equals_a_loop_over_all_purchases(
         past = history.seen[repeat] if repeat < len(history.seen) and repeat % 5 == 0 else None
         bought = past.purchase if past else every[number]
         transaction = transaction_hash(bought.transaction_id)
-        books, known = book.visit(RULESET, PLAN, KEY, transaction, bought.event_time, START_MS)
+        holder = book.holders.get(KEY)
+        books, known = book.visit(RULESET, PLAN, holder, transaction, bought.event_time, START_MS)
         assert known == history.has(bought.transaction_id)
         subject = Subject(bought, bought.amount, transaction, known)
         clock = period_clock(ZONE)
@@ -155,7 +156,7 @@ def test_every_feature_equals_a_loop_over_all_purchases(
                 wanted = clears_at(feature, clearing, history, bought, bought.amount, zone_of()) if holds else None
                 assert clears == wanted, (feature.name, clearing)
         if not known:
-            book.enter(RULESET, PLAN, KEY, books, subject, Book.DECLINED if declined else Book.APPROVED)
+            book.enter(RULESET, PLAN, holder, books, subject, Book.DECLINED if declined else Book.APPROVED)
             history.seen.append(Seen(bought, bought.amount, DECLINED if declined else APPROVED))
         if label is None:
             continue
@@ -173,7 +174,8 @@ def test_a_window_does_not_hold_its_first_instant(length_ms: int, expected: int)
     plan = EntityPlan(ENTITY, (feature,), (), HORIZON_MS)
     book = Logbook()
     first, second = purchase(1, START_MS, 5), purchase(2, START_MS + 1_000, 5)
-    book.enter(RULESET, plan, KEY, EntityBooks(), Subject(first, 5, transaction_hash("t-1")))
-    books, _ = book.visit(RULESET, plan, KEY, transaction_hash("t-2"), second.event_time, START_MS)
+    holder = book.holders.get(KEY)
+    book.enter(RULESET, plan, holder, EntityBooks(), Subject(first, 5, transaction_hash("t-1")))
+    books, _ = book.visit(RULESET, plan, holder, transaction_hash("t-2"), second.event_time, START_MS)
     (value,) = values_of(plan)(books, Subject(second, 5, transaction_hash("t-2")), period_clock(ZONE))
     assert value == expected
