@@ -51,6 +51,7 @@ class Holders:
 
     def of_account(self, account_id: str) -> Sequence[Holder]:
         """An account, and the entities that it has, in the order of their keys."""
+        assert self._accounts is not None, "entities of accounts"
         return [self.get(entity_key) for entity_key in self._of_account.keys_of(account_id)]
 
 

@@ -22,11 +22,14 @@ from rules.packed_books import (
     unpack_books,
 )
 from rules.plan import EntityPlan, RulesetPlan
-from rules.spans import Spans, span_of
+from rules.spans import Spans
 from rules.velocity import Subject
 
 # An entity idle for this long beyond what its windows ask is forgotten: purchases may come that late.
 _GRACE_MS: Final = 86_400_000
+
+# About a minute, as `Spans` has them: so few are forgotten at once that nobody waits for it.
+_SPAN_BITS: Final = 16
 
 _APPROVED: Final = Book.APPROVED
 _APPROVED_PREFIX: Final = prefix_of(_APPROVED)
@@ -44,7 +47,7 @@ class Logbook:
         """With `accounts` every entity is one of them or has one, so that purchases can be moved by it."""
         self.holders = Holders(accounts)
         # When they are to be looked at whether they are forgotten: no later than they may be.
-        self._due = Spans[Holder]()
+        self._due = Spans[Holder](_SPAN_BITS)
         self._dirty: dict[Holder, EntityBooks] = {}
         self._gone: dict[bytes, None] = {}
         self._merged_away = MergedAway()
@@ -201,8 +204,9 @@ class Logbook:
         if now_ms < self._due.ends_ms:
             return
         forgotten = dict[str, Holder]()
+        due, span_of = self._due, self._due.span_of
         over = span_of(now_ms) - 1
-        for span, holders in self._due.take_until(over):
+        for span, holders in due.take_until(over):
             for holder in holders:
                 books = holder.books
                 # It may have been looked at earlier, and is to be again at another time.
@@ -213,7 +217,7 @@ class Logbook:
                     forgotten[holder.entity_key] = holder
                 elif isinstance(books, EntityBooks):
                     books.due_ms = books.keep_until_ms
-                    self._due.enter(holder, books.due_ms)
+                    due.enter(holder, books.due_ms)
         # When they were looked at last must make no difference.
         for entity_key in sorted(forgotten):
             holder = forgotten[entity_key]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from rules.account import Account
 from rules.account_rows import TIME, looked_at_ms
-from rules.spans import NEVER_MS, Spans, span_of
+from rules.spans import NEVER_MS, Spans
 
+# 17 minutes, as `Spans` has them.
+_SPAN_BITS: Final = 20
 _pack_time = TIME.pack
 
 
@@ -26,7 +29,7 @@ class Agenda:
         # Until which span accounts are in order already. Those of later ones lie there as they came: most reservations
         # are kept for long, and come due long after their account has bought again.
         self._soon_until = -1
-        self._later = Spans[Account]()
+        self._later = Spans[Account](_SPAN_BITS)
         # How many entries there are, those that are out of date among them.
         self.count = 0
         self.next_ms = NEVER_MS
@@ -36,7 +39,7 @@ class Agenda:
         self.count += 1
         if at_ms < self.next_ms:
             self.next_ms = at_ms
-        if span_of(at_ms) > self._soon_until:
+        if at_ms >> _SPAN_BITS > self._soon_until:
             self._later.enter(account, at_ms)
         else:
             heappush(self._soon, _entry(account, at_ms))
@@ -70,7 +73,7 @@ class Agenda:
 
     def _come_to(self, now_ms: int) -> None:
         """Bring the spans that have begun into order."""
-        span = span_of(now_ms)
+        span = self._later.span_of(now_ms)
         if span <= self._soon_until:
             return
         self._soon_until = span
@@ -92,7 +95,7 @@ class Agenda:
 
 def _current_in(span: int, accounts: list[Account]) -> list[Account]:
     """Those accounts, each once, whose rows are to be looked through in a span."""
-    return [each for each in dict.fromkeys(accounts) if each.rows and span_of(looked_at_ms(each.rows)) == span]
+    return [each for each in dict.fromkeys(accounts) if each.rows and looked_at_ms(each.rows) >> _SPAN_BITS == span]
 
 
 def _entry(account: Account, at_ms: int) -> bytes:

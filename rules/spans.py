@@ -7,16 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, Generic, TypeVar
 
-# A span has this many milliseconds as a power of two: 17 minutes.
-_BITS: Final = 20
 NEVER_MS: Final = 2**63 - 1
 
 _Thing = TypeVar("_Thing")
-
-
-def span_of(at_ms: int) -> int:
-    """The span that a time is in, by its number."""
-    return at_ms >> _BITS
 
 
 class Spans(Generic[_Thing]):
@@ -25,7 +18,9 @@ class Spans(Generic[_Thing]):
     The first span that has any begins at `begins_ms` and is over at `ends_ms`; NEVER_MS where there is none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int) -> None:
+        """A span has so many milliseconds as a power of two."""
+        self._bits = bits
         self._things: dict[int, list[_Thing]] = {}
         # Which spans these are, in order.
         self._order: list[int] = []
@@ -34,9 +29,13 @@ class Spans(Generic[_Thing]):
     def __len__(self) -> int:
         return sum(map(len, self._things.values()))
 
+    def span_of(self, at_ms: int) -> int:
+        """The span that a time is in, by its number."""
+        return at_ms >> self._bits
+
     def enter(self, thing: _Thing, at_ms: int) -> None:
         """A thing is to be looked at in the span that this time is in."""
-        span = at_ms >> _BITS
+        span = at_ms >> self._bits
         things = self._things.get(span)
         if things is None:
             self._things[span] = [thing]
@@ -47,9 +46,9 @@ class Spans(Generic[_Thing]):
 
     def enter_all(self, things: Iterable[_Thing], times_ms: Iterable[int]) -> None:
         """Many things are to be looked at, each in the span that its time is in."""
-        by_span = defaultdict[int, list[_Thing]](list, self._things)
+        bits, by_span = self._bits, defaultdict[int, list[_Thing]](list, self._things)
         for thing, at_ms in zip(things, times_ms, strict=True):
-            by_span[at_ms >> _BITS].append(thing)
+            by_span[at_ms >> bits].append(thing)
         self._things = dict(by_span)
         self._order = sorted(by_span)
         self._look()
@@ -72,5 +71,5 @@ class Spans(Generic[_Thing]):
 
     def _look(self) -> None:
         order = self._order
-        self.begins_ms = order[0] << _BITS if order else NEVER_MS
-        self.ends_ms = (order[0] + 1) << _BITS if order else NEVER_MS
+        self.begins_ms = order[0] << self._bits if order else NEVER_MS
+        self.ends_ms = (order[0] + 1) << self._bits if order else NEVER_MS

@@ -7,9 +7,10 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.spans import NEVER_MS, Spans, span_of
+from rules.spans import NEVER_MS, Spans
 
-SPAN_MS = 2**20
+BITS = 20
+SPAN_MS = 2**BITS
 TIMES_MS = st.integers(-2 * SPAN_MS, 9 * SPAN_MS)
 # What is entered, or until when what is due is taken.
 STEPS = st.lists(st.tuples(st.sampled_from(["enter", "enter two", "take", "keep odd"]), TIMES_MS), max_size=60)
@@ -17,7 +18,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["enter", "enter two", "take", "keep 
 
 @given(STEPS)
 def test_what_was_entered_is_taken_span_by_span_in_the_order_in_which_it_came(steps: list[tuple[str, int]]) -> None:
-    spans, there = Spans[int](), defaultdict[int, list[int]](list)
+    spans, there = Spans[int](BITS), defaultdict[int, list[int]](list)
     for thing, (step, at_ms) in enumerate(steps):
         if step == "enter":
             spans.enter(thing, at_ms)
@@ -29,7 +30,7 @@ def test_what_was_entered_is_taken_span_by_span_in_the_order_in_which_it_came(st
                 there[each_ms // SPAN_MS].append(each)
         elif step == "take":
             taken = [(span, there.pop(span)) for span in sorted(there) if span <= at_ms // SPAN_MS]
-            assert [*spans.take_until(span_of(at_ms))] == taken
+            assert [*spans.take_until(spans.span_of(at_ms))] == taken
         else:
             spans.keep_only(lambda _, things: [each for each in things if each % 2])
             odd = {span: [each for each in things if each % 2] for span, things in there.items()}
@@ -41,7 +42,7 @@ def test_what_was_entered_is_taken_span_by_span_in_the_order_in_which_it_came(st
 
 
 def test_what_is_entered_while_spans_are_taken_is_taken_with_them_where_it_is_due() -> None:
-    spans = Spans[str]()
+    spans = Spans[str](BITS)
     spans.enter("first", 0)
     taken: list[str] = []
     for span, things in spans.take_until(2):
