@@ -19,7 +19,7 @@ _PROFILE: Final = b"P"
 class Accounts:
     """The accounts of one fold, with what changed in them since it was last asked.
 
-    An account is small and is kept for good: its credit can't be forgotten.
+    But for its books an account is small, and it is kept for good: its credit can't be forgotten.
     """
 
     def __init__(self) -> None:

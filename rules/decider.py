@@ -36,8 +36,8 @@ _CREDIT_UNKNOWN: Final = "credit-unknown"
 _NOTHING: Final = Verdict(Action.APPROVE, False, [], [])
 
 
-# An entity that is counted with the account, as a purchase finds it: its plan, itself and its books. No books where the
-# purchase lacks a field of it.
+# An entity that is counted with the account, as a purchase finds it: its plan, itself and its books. No books, and the
+# account in its place, where the purchase lacks a field of it.
 Visit = tuple[EntityPlan, Holder, EntityBooks | None]
 
 
@@ -84,7 +84,7 @@ class Decider:
         """`reservations` are opened with each purchase that is learned, where settlements are taken."""
         self.accounts = reservations.accounts if reservations is not None else Accounts()
         self._reservations = reservations
-        self._logbook = Logbook(self.accounts)
+        self._logbook = Logbook(self.accounts, moves=reservations is not None)
         self._population = Population()
         self._population_learned = False
         self._watermark = Watermark()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rules.accounts import Accounts
+from rules.entity_agenda import EntityAgenda
 from rules.entity_books import Book, EntityBooks
 from rules.holder import Holder
 from rules.holders import Holders
@@ -22,14 +23,10 @@ from rules.packed_books import (
     unpack_books,
 )
 from rules.plan import EntityPlan, RulesetPlan
-from rules.spans import Spans
 from rules.velocity import Subject
 
 # An entity idle for this long beyond what its windows ask is forgotten: purchases may come that late.
 _GRACE_MS: Final = 86_400_000
-
-# About a minute, as `Spans` has them: so few are forgotten at once that nobody waits for it.
-_SPAN_BITS: Final = 16
 
 _APPROVED: Final = Book.APPROVED
 _APPROVED_PREFIX: Final = prefix_of(_APPROVED)
@@ -43,11 +40,10 @@ class Logbook:
     `now_ms`, where it is asked for, is the latest event time that the fold has seen.
     """
 
-    def __init__(self, accounts: Accounts | None = None) -> None:
-        """With `accounts` every entity is one of them or has one, so that purchases can be moved by it."""
-        self.holders = Holders(accounts)
-        # When they are to be looked at whether they are forgotten: no later than they may be.
-        self._due = Spans[Holder](_SPAN_BITS)
+    def __init__(self, accounts: Accounts | None = None, *, moves: bool = False) -> None:
+        """With `accounts` every entity is one of them or has one; where it `moves`, purchases are moved by that."""
+        self.holders = Holders(accounts, by_account=moves)
+        self._due = EntityAgenda(self.holders.get)
         self._dirty: dict[Holder, EntityBooks] = {}
         self._gone: dict[bytes, None] = {}
         self._merged_away = MergedAway()
@@ -152,13 +148,12 @@ class Logbook:
 
     def _look_earlier(self, holder: Holder, books: EntityBooks) -> None:
         """See to it that an entity is looked at no later than it may be forgotten, where it may be at another time."""
-        if not books.due_ms:
+        if holder.books is not books:
             holder.books = books
             self.holders.keep(holder)
         elif books.keep_until_ms >= books.due_ms:
             return
-        books.due_ms = books.keep_until_ms
-        self._due.enter(holder, books.due_ms)
+        self._look_at(holder, books)
 
     def enter_fraud(
         self, ruleset: RulesetPlan, plan: EntityPlan, entity_key: str, subject: Subject, now_ms: int
@@ -201,28 +196,22 @@ class Logbook:
 
     def sweep(self, now_ms: int) -> None:
         """Forget the entities that nobody touched for longer than any window over them reaches."""
-        if now_ms < self._due.ends_ms:
-            return
         forgotten = dict[str, Holder]()
-        due, span_of = self._due, self._due.span_of
-        over = span_of(now_ms) - 1
-        for span, holders in due.take_until(over):
-            for holder in holders:
-                books = holder.books
-                # It may have been looked at earlier, and is to be again at another time.
-                if books is None or span_of(_due_ms(books)) != span:
-                    continue
-                # With its span, however long the others with which it was looked at were kept.
-                if span_of(_kept_until_ms(books)) <= over:
-                    forgotten[holder.entity_key] = holder
-                elif isinstance(books, EntityBooks):
-                    books.due_ms = books.keep_until_ms
-                    due.enter(holder, books.due_ms)
+        for holder, books in self._due.over(now_ms):
+            if _kept_until_ms(books) < now_ms:
+                forgotten[holder.entity_key] = holder
+            elif isinstance(books, EntityBooks):
+                self._look_at(holder, books)
         # When they were looked at last must make no difference.
         for entity_key in sorted(forgotten):
             holder = forgotten[entity_key]
             if holder.books is not None:
                 self._forget(holder, holder.books)
+
+    def _look_at(self, holder: Holder, books: EntityBooks) -> None:
+        """See to it that an entity is looked at when it may be forgotten."""
+        books.due_ms = books.keep_until_ms
+        self._due.enter(holder, books.due_ms)
 
     def _forget(self, holder: Holder, books: EntityBooks | Packed) -> None:
         if isinstance(books, EntityBooks):
@@ -271,14 +260,14 @@ class Logbook:
     def restore(self, records: Mapping[bytes, bytes]) -> None:
         """Take the state back from its records. What an entity has is read when it is first asked for."""
         keys = [key for key in records if key[0] == _LOG_CODE]
-        holders = self.holders.kept([key[HEAD_BYTES:].decode() for key in keys])
+        holders = self.holders.keep_all([key[HEAD_BYTES:].decode() for key in keys])
         found = dict[Holder, Packed]()
         for holder, key in zip(holders, keys, strict=True):
             chunk, packed = key[:HEAD_BYTES] + records[key], found.get(holder)
             found[holder] = chunk if packed is None else (*packed_chunks(packed), chunk)
         for holder, packed in found.items():
             holder.books = packed
-        self._due.enter_all(found, map(packed_until_ms, found.values()))
+        self._due.begin_with(found, map(packed_until_ms, found.values()))
         self._merged_away.restore({key: raw for key, raw in records.items() if key[0] != _LOG_CODE})
 
 
@@ -290,8 +279,3 @@ def _merged_key(holder: Holder, book: Book) -> str:
 
 def _kept_until_ms(books: EntityBooks | Packed) -> int:
     return books.keep_until_ms if isinstance(books, EntityBooks) else packed_until_ms(books)
-
-
-def _due_ms(books: EntityBooks | Packed) -> int:
-    """When it is looked at whether books are forgotten."""
-    return books.due_ms if isinstance(books, EntityBooks) else packed_until_ms(books)

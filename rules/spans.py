@@ -15,7 +15,7 @@ _Thing = TypeVar("_Thing")
 class Spans(Generic[_Thing]):
     """Things by the span in which they are to be looked at.
 
-    The first span that has any begins at `begins_ms` and is over at `ends_ms`; NEVER_MS where there is none.
+    The first span that has any begins at `begins_ms`, NEVER_MS where there is none.
     """
 
     def __init__(self, bits: int) -> None:
@@ -24,7 +24,7 @@ class Spans(Generic[_Thing]):
         self._things: dict[int, list[_Thing]] = {}
         # Which spans these are, in order.
         self._order: list[int] = []
-        self.begins_ms = self.ends_ms = NEVER_MS
+        self.begins_ms = NEVER_MS
 
     def __len__(self) -> int:
         return sum(map(len, self._things.values()))
@@ -54,10 +54,9 @@ class Spans(Generic[_Thing]):
         self._look()
 
     def take_until(self, span: int) -> Iterator[tuple[int, list[_Thing]]]:
-        """The spans that are not behind this one, in order, and what is to be looked at in them; taken out."""
-        order = self._order
-        while order and order[0] <= span:
-            first = heappop(order)
+        """The spans up to this one and with it, in order, and what is to be looked at in them; taken out."""
+        while self._order and self._order[0] <= span:
+            first = heappop(self._order)
             things = self._things.pop(first)
             self._look()
             yield first, things
@@ -72,4 +71,3 @@ class Spans(Generic[_Thing]):
     def _look(self) -> None:
         order = self._order
         self.begins_ms = order[0] << self._bits if order else NEVER_MS
-        self.ends_ms = (order[0] + 1) << self._bits if order else NEVER_MS

@@ -70,12 +70,27 @@ def test_what_a_log_merges_to_depends_on_the_purchases_in_reach_alone(old: int) 
     assert merged, "merging made no difference"
 
 
+def test_entities_that_came_one_after_the_other_are_forgotten_so_and_not_many_at_once() -> None:
+    plan, logbook, came = EntityPlan(ENTITY, (COUNT,), (), DAY_MS), Logbook(), 300
+    # Kept for a day, for the lateness, and for a day of grace.
+    forgotten = list[int]()
+    for number in range(2 * came):
+        time_ms = START_MS + number % came * 1_000 + number // came * 3 * DAY_MS
+        entity = logbook.holders.get(f"{KEY}-{number}")
+        subject = Subject(purchase(number, time_ms, 5), 5, transaction_hash(f"t-{number}"))
+        books, _ = logbook.visit(ruleset(plan), plan, entity, subject.transaction, time_ms, time_ms)
+        logbook.enter(ruleset(plan), plan, entity, books, subject)
+        logbook.sweep(time_ms)
+        forgotten.append(sum(raw is None for _, raw in logbook.changes()))
+    assert forgotten == [0] * (came + 1) + [1] * (came - 1)
+
+
 class Moving:
     """A logbook of one account's entity with a list beside it: what moves in one moves in the other."""
 
     def __init__(self, plan: EntityPlan, max_rows: int = 4_096) -> None:
         self.max_rows = max_rows
-        self.plan, self.logbook = plan, Logbook(Accounts())
+        self.plan, self.logbook = plan, Logbook(Accounts(), moves=True)
         self.state: dict[bytes, bytes] = {}
         self.now_ms = 0
 
@@ -95,7 +110,7 @@ class Moving:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
-        self.logbook = Logbook(Accounts())
+        self.logbook = Logbook(Accounts(), moves=True)
         self.logbook.restore(self.state)
 
 

@@ -55,7 +55,7 @@ RULESETS = [
 class Life:
     """A logbook that takes purchases, labels and settlements, and its state as it was written."""
 
-    logbook: Logbook = field(default_factory=lambda: Logbook(Accounts()))
+    logbook: Logbook = field(default_factory=lambda: Logbook(Accounts(), moves=True))
     state: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     now_ms: int = 0
 
@@ -101,7 +101,7 @@ class Life:
         return changes
 
     def read_back(self) -> None:
-        self.logbook = Logbook(Accounts())
+        self.logbook = Logbook(Accounts(), moves=True)
         self.logbook.restore(self.state)
 
 
