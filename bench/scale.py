@@ -229,11 +229,17 @@ def main() -> None:
     """Run, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of fewer purchases and accounts, within 90 s")
+    parser.add_argument("--accounts", type=int, help="one round of fewer purchases, with so many accounts alone")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
+    if options.accounts is not None and options.accounts < 1:
+        parser.error(f"--accounts {options.accounts}: give it a number of accounts, 1 or more")
     quieten()
     begun_s = time.monotonic()
-    sizes, purchases, rounds = (QUICK_SIZES, 10_000, 1) if options.quick else (SIZES, 30_000, 3)
+    is_quick = options.quick or options.accounts is not None
+    sizes, purchases, rounds = (QUICK_SIZES, 10_000, 1) if is_quick else (SIZES, 30_000, 3)
+    if options.accounts is not None:
+        sizes = {1: (options.accounts,)}
     placement = place(usable_cores(), pin=True)
     print(
         f"{cpu_model()}, Python {platform.python_version()}; {placement.said}; {purchases:,} purchases to each size in "
